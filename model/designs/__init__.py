@@ -1,0 +1,1 @@
+"""Named compositions: what a series proposed, what was merged, what was broken."""

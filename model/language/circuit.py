@@ -1,0 +1,95 @@
+"""Boolean circuits: and-inverter graphs with sharing.
+
+A literal is an int, as in the AIGER format: ``2 * gate`` or, negated, ``2 * gate + 1``; 0 is false
+and 1 is true.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+FALSE, TRUE = 0, 1
+
+
+class Circuit:
+    """A growing circuit; equal gates are made once."""
+
+    def __init__(self) -> None:
+        self.fanin: list[tuple[int, int] | None] = [None]  # gate 0 is the constant; inputs have None
+        self._known: dict[tuple[int, int], int] = {}
+
+    def input(self) -> int:
+        """A new input, as a positive literal."""
+        self.fanin.append(None)
+        return 2 * (len(self.fanin) - 1)
+
+    def and_(self, a: int, b: int) -> int:
+        if a > b:
+            a, b = b, a
+        if a == FALSE or a == b ^ 1:
+            return FALSE
+        if a == TRUE or a == b:
+            return b
+        gate = self._known.get((a, b))
+        if gate is None:
+            gate = 2 * len(self.fanin)
+            self.fanin.append((a, b))
+            self._known[a, b] = gate
+        return gate
+
+    def or_(self, a: int, b: int) -> int:
+        return self.and_(a ^ 1, b ^ 1) ^ 1
+
+    def all(self, literals: Iterable[int]) -> int:
+        """Conjunction, as a balanced tree over the sorted distinct literals."""
+        level = sorted(set(literals))
+        while len(level) > 1:
+            level = [self.and_(*level[i : i + 2]) if i + 1 < len(level) else level[i] for i in range(0, len(level), 2)]
+            if FALSE in level:
+                return FALSE
+        return level[0] if level else TRUE
+
+    def any(self, literals: Iterable[int]) -> int:
+        return self.all(lit ^ 1 for lit in literals) ^ 1
+
+    def ite(self, c: int, a: int, b: int) -> int:
+        if a == b:
+            return a
+        return self.or_(self.and_(c, a), self.and_(c ^ 1, b))
+
+    def equal(self, a: int, b: int) -> int:
+        return self.ite(a, b, b ^ 1)
+
+    def cone(self, roots: Iterable[int]) -> list[int]:
+        """The gates below the roots (inputs included), in topological order."""
+        wanted = set()
+        stack = [r >> 1 for r in roots]
+        while stack:
+            gate = stack.pop()
+            if gate and gate not in wanted:
+                wanted.add(gate)
+                fanin = self.fanin[gate]
+                if fanin:
+                    stack.extend(f >> 1 for f in fanin)
+        return sorted(wanted)  # a gate is made after its fanin
+
+    def clauses(self, roots: Sequence[int], done: set[int]) -> list[tuple[int, ...]]:
+        """Tseitin clauses for the gates below the roots that are not in ``done`` (which grows).
+
+        Variables are gate numbers; negative means negated, as in DIMACS.
+        """
+        made: list[tuple[int, ...]] = []
+        for gate in self.cone(roots):
+            if gate in done:
+                continue
+            done.add(gate)
+            fanin = self.fanin[gate]
+            if fanin:
+                a, b = map(dimacs, fanin)
+                made += [(-gate, a), (-gate, b), (gate, -a, -b)]
+        return made
+
+
+def dimacs(literal: int) -> int:
+    """A circuit literal (not a constant) as a DIMACS literal."""
+    return -(literal >> 1) if literal & 1 else literal >> 1

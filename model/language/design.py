@@ -1,0 +1,191 @@
+"""Designs: an initial condition, operations, procedures, assumptions and what must hold."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Generic
+
+from . import nodes
+from .errors import DesignError
+from .nodes import Component, Node
+from .operation import Operation, Procedure, S, Transition, transition_of
+from .property import Property
+from .state import Update
+from .terms import Enumeration
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names) or "none"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Design(Generic[S]):
+    """A patch design: what the kernel does to page-table state, and what must hold meanwhile.
+
+    name: how it is called on the command line.
+    init: an operation without parameters, applied to an arbitrary state: ``when`` is what booting
+        assumes, ``then`` what it sets.  A map that it does not set starts with arbitrary values.
+    operations, procedures: what may happen, in any order, by any actor.
+    properties: what must hold; lemmas: invariants that help to prove it.
+    assumptions: facts about rigid maps.
+    scope: how many elements of a sort the bounded search uses (2 where nothing is said).
+    doc: one paragraph for ``explain``; source: where the design comes from.
+    """
+
+    name: str
+    state: type[S]
+    init: Operation[S, []]
+    operations: Sequence[Operation[S, ...]] = ()
+    procedures: Sequence[Procedure] = ()
+    properties: Sequence[Property[S]] = ()
+    lemmas: Sequence[Property[S]] = ()
+    assumptions: Sequence[Property[S]] = ()
+    scope: dict[type, int] = field(default_factory=dict)
+    geometry: str = "x86-64"
+    doc: str = ""
+    source: str = ""
+
+    def __post_init__(self) -> None:
+        for what, expected, items in (
+            ("operations", Operation, self.operations),
+            ("procedures", Procedure, self.procedures),
+            ("properties", Property, self.properties),
+            ("lemmas", Property, self.lemmas),
+            ("assumptions", Property, self.assumptions),
+        ):
+            for item in items:
+                if not isinstance(item, expected):
+                    hint = f": decorate it with @{what[:-1] if what != 'properties' else 'always'}"
+                    raise DesignError(
+                        f"the design {self.name} lists {item!r} under {what}{hint if callable(item) else ''}"
+                    )
+        if not isinstance(self.init, Operation) or self.init.parameters:
+            raise DesignError(f"the design {self.name}: init must be an @operation that takes only the state")
+        names = [o.name for o in (*self.operations, *self.procedures)]
+        for name in names:
+            if names.count(name) > 1:
+                raise DesignError(f"the design {self.name} has two operations called {name}")
+
+    def replacing(
+        self, old: Operation[S, ...] | Procedure, new: Operation[S, ...] | Procedure, *, name: str, doc: str = ""
+    ) -> Design[S]:
+        """The same design with one operation or procedure replaced: that is a patch.
+
+        Raises DesignError if ``old`` is not in the design.
+        """
+        operations, procedures = list(self.operations), list(self.procedures)
+        present: list[Any] = [*operations, *procedures]
+        if not any(o is old for o in present):
+            raise DesignError(
+                f"{self.name} has no operation {getattr(old, 'name', old)!s} to replace; it has "
+                + _listed([o.name for o in present])
+            )
+        operations = [o for o in operations if o is not old]
+        procedures = [p for p in procedures if p is not old]
+        if isinstance(new, Procedure):
+            procedures.append(new)
+        elif isinstance(new, Operation):
+            operations.append(new)
+        else:
+            raise DesignError(f"{self.name}.replacing: {new!r} is not an operation or a procedure")
+        return replace(self, name=name, operations=operations, procedures=procedures, doc=doc or self.doc)
+
+    def but(self, *, name: str, **changes: Any) -> Design[S]:
+        """The same design with other fields, under another name."""
+        return replace(self, name=name, **changes)
+
+    def property_named(self, name: str) -> Property[S]:
+        """The property of that name; DesignError lists those that exist."""
+        for prop in self.properties:
+            if prop.name == name:
+                return prop
+        raise DesignError(
+            f"{self.name} has no property {name}; it has {_listed([p.name for p in self.properties])}"
+        )
+
+    def system(self) -> System:
+        """The design read once: what every reading interprets."""
+        procedures = tuple(self.procedures)
+        transitions = [transition_of(op) for op in self.operations]
+        for procedure in procedures:
+            transitions.extend(procedure.transitions(procedures))
+        boot = self.init(self.state(0))
+        positions = tuple(p.position for p in procedures)
+        start = transition_of(self.init)
+        components = (*self.state(0).components(), *positions)
+        return System(
+            components=components,
+            init=replace(start, when=boot.when.node, updates=(*boot.then, *map(_idle, procedures))),
+            transitions=tuple(transitions),
+            axioms=tuple(a.closed() for a in self.assumptions),
+        )
+
+
+def _idle(procedure: Procedure) -> Update:
+    where = procedure.position
+    key = nodes.var(procedure.actor, f"{where.name}#0")
+    return Update(where, (key,), nodes.TRUE_NODE, procedure._label(procedure.IDLE))
+
+
+@dataclass(frozen=True)
+class System:
+    """A transition system as trees: components, start, transitions, facts about rigid maps."""
+
+    components: tuple[Component, ...]
+    init: Transition
+    transitions: tuple[Transition, ...]
+    axioms: tuple[Node, ...]
+
+    def sliced(self, *roots: Node) -> System:
+        """Only what can influence the given terms (cone of influence)."""
+        known = {c.name: c for c in self.components}
+        for root in roots:
+            for c in nodes.components_of(root):
+                if known.get(c.name) != c:
+                    raise DesignError(f"{c.name} is not part of this design's state")
+        wanted = nodes.components_of(*roots)
+        wanted |= nodes.components_of(self.init.when)
+        while True:
+            before = len(wanted)
+            for t in (self.init, *self.transitions):
+                writes = [u for u in t.updates if u.component in wanted]
+                if writes:
+                    wanted |= nodes.components_of(t.when)
+                    for u in writes:
+                        wanted |= nodes.components_of(u.when, u.value, *(u.at or ()))
+            for axiom in self.axioms:
+                about = nodes.components_of(axiom)
+                if about & wanted:
+                    wanted |= about
+            if len(wanted) == before:
+                break
+        return System(
+            tuple(c for c in self.components if c in wanted),
+            _keep(self.init, wanted),
+            tuple(_keep(t, wanted) for t in self.transitions if any(u.component in wanted for u in t.updates)),
+            tuple(a for a in self.axioms if nodes.components_of(a) <= wanted),
+        )
+
+    @property
+    def sorts(self) -> tuple[type, ...]:
+        """The index sorts in use, by first mention (enumerations have a size of their own)."""
+        found: dict[type, None] = {}
+
+        def add(sort: Any) -> None:
+            base = sort.base if isinstance(sort, nodes.OptOf) else sort
+            if base is not nodes.BOOL and not issubclass(base, Enumeration):
+                found[base] = None
+
+        for c in self.components:
+            for sort in (*c.keys, c.value):
+                add(sort)
+        for t in self.transitions:
+            for p in t.parameters:
+                add(p.sort)
+        return tuple(found)
+
+
+def _keep(t: Transition, wanted: set[Component]) -> Transition:
+    return replace(t, updates=tuple(u for u in t.updates if u.component in wanted))
+

@@ -1,0 +1,42 @@
+"""The only importer of z3: satisfiability of SMT-LIB text."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import z3
+
+Answer = Literal["sat", "unsat", "unknown"]
+
+
+def version() -> str:
+    """Name and version, as results quote it."""
+    return f"z3 {z3.get_version_string()}"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a solver said: the answer, the named facts that an "unsat" needs, why it gave up."""
+
+    answer: Answer
+    core: tuple[str, ...] = ()
+    reason: str = ""
+
+
+def solve_text(text: str, milliseconds: int) -> Outcome:
+    """Solve one SMT-LIB 2 script.
+
+    Raises ValueError if the text is not well-formed.
+    """
+    context = z3.Context()
+    solver = z3.Solver(ctx=context)
+    solver.set("timeout", max(1, milliseconds))
+    try:
+        solver.from_string(text)
+    except z3.Z3Exception as error:
+        raise ValueError(f"z3 cannot read the obligation: {error}") from None
+    answer = str(solver.check())
+    if answer == "unsat":
+        return Outcome("unsat", tuple(str(name) for name in solver.unsat_core()))
+    return Outcome("sat") if answer == "sat" else Outcome("unknown", (), solver.reason_unknown())

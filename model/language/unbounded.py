@@ -1,0 +1,175 @@
+"""The unbounded reading: terms as SMT-LIB 2 text over sorts of any size.
+
+Sorts are uninterpreted and state components are functions.  A new state is never declared: a read
+of it is rewritten to what the transition wrote, over the old state, so the only quantifiers in an
+obligation are those of the hypotheses and of the claim.  The text is canonical (it depends on the
+design alone), and any SMT solver can read it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import networkx as nx
+
+from . import nodes
+from .design import System
+from .errors import DesignError
+from .nodes import BOOL, Component, Node, OptOf
+from .operation import Transition
+from .terms import Enumeration
+
+
+def after(node: Node, transition: Transition) -> Node:
+    """A term about the new state (epoch 1), as a term about the old one."""
+
+    def rewrite(component: Component, epoch: int, keys: tuple[Node, ...]) -> Node:
+        result = nodes.read(component, keys, 0)
+        if epoch == 0 or component.rigid:
+            return result
+        for update in transition.updates:
+            if update.component == component:
+                here = dict(zip(update.variables, keys, strict=True))
+                result = nodes.ite(
+                    nodes.substitute(update.when, here), nodes.substitute(update.value, here), result
+                )
+        return result
+
+    return nodes.rewrite_reads(node, rewrite)
+
+
+def check_stratified(system: System) -> None:
+    """Refuse a design whose maps lead around in a circle of sorts.
+
+    Where functions go in one direction only, quantifier instantiation terminates.  Raises
+    DesignError naming the cycle and how to break it.
+    """
+    graph: nx.DiGraph[str] = nx.DiGraph()
+    for c in system.components:
+        target = c.value.base if isinstance(c.value, OptOf) else c.value
+        if target is BOOL or issubclass(target, Enumeration):
+            continue
+        for key in c.keys:
+            if key is not BOOL and not issubclass(key, Enumeration):
+                graph.add_edge(key.__name__, target.__name__, map=c.name)
+    try:
+        cycle = nx.find_cycle(graph)
+    except nx.NetworkXNoCycle:
+        return
+    path = " -> ".join([cycle[0][0], *(edge[1] for edge in cycle)])
+    first = graph.edges[cycle[-1][:2]]["map"]
+    source, target_name = cycle[-1][:2]
+    raise DesignError(
+        f"the maps of this design lead around in a circle of sorts, {path}, which no proof for any size "
+        f"can follow: break it by making {first} a relation, Map[tuple[{source}, {target_name}], Bool]"
+    )
+
+
+class _Printer:
+    """Prints terms and remembers what must be declared."""
+
+    def __init__(self) -> None:
+        self.components: dict[Component, None] = {}
+        self.constants: dict[Node, None] = {}
+        self.sorts: dict[Any, None] = {}
+        self.defaults: dict[Any, None] = {}
+
+    def term(self, n: Node) -> str:
+        match n.op:
+            case "bool":
+                return "true" if n.data else "false"
+            case "elem":
+                self.sort(n.sort)
+                return str(n.sort.element_name(n.data))
+            case "var":
+                return self.variable(n)
+            case "read":
+                return self.read(n, "")
+            case "eq" if isinstance(n.args[0].sort, OptOf):
+                return self.term(_split_equality(*n.args))
+            case "not" | "and" | "or" | "ite":
+                return f"({n.op} {' '.join(map(self.term, n.args))})"
+            case "eq":
+                return f"(= {' '.join(map(self.term, n.args))})"
+            case "forall" | "exists":
+                return f"({n.op} ({' '.join(map(self.binder, n.data))}) {self.term(n.args[0])})"
+            case "is_some" | "value":
+                (inner,) = n.args
+                suffix = ".some" if n.op == "is_some" else ""
+                if inner.op == "read":
+                    return self.read(inner, suffix)
+                if inner.op == "none":
+                    self.sort(n.sort)
+                    self.defaults[n.sort] = None
+                    return f"{n.sort.__name__}.default"
+                return self.variable(inner, suffix)
+            case _:
+                raise AssertionError(f"{n.op} of sort {n.sort.__name__}")
+
+    def read(self, n: Node, suffix: str) -> str:
+        component = n.data[0]
+        self.components[component] = None
+        for sort in (*component.keys, component.value):
+            self.sort(sort)
+        keys = " ".join(map(self.term, n.args))
+        return f"({component.name}{suffix} {keys})" if keys else component.name + suffix
+
+    def variable(self, n: Node, suffix: str = "") -> str:
+        self.sort(n.sort)
+        if isinstance(n.data, tuple):
+            hint, height = n.data
+            return f"?{hint}.{height}{suffix}"
+        self.constants[n] = None
+        return f"{n.data}{suffix}"
+
+    def binder(self, v: Node) -> str:
+        name = self.variable(v)
+        if isinstance(v.sort, OptOf):
+            return f"({name}.some Bool) ({name} {v.sort.base.__name__})"
+        return f"({name} {v.sort.__name__})"
+
+    def sort(self, sort: Any) -> None:
+        base = sort.base if isinstance(sort, OptOf) else sort
+        if base is not BOOL:
+            self.sorts[base] = None
+
+    def declarations(self) -> list[str]:
+        lines = []
+        for sort in sorted(self.sorts, key=lambda s: str(s.__name__)):
+            if issubclass(sort, Enumeration):
+                values = " ".join(f"({sort.element_name(i)})" for i in range(len(sort.values)))
+                lines.append(f"(declare-datatypes (({sort.__name__} 0)) (({values})))")
+            else:
+                lines.append(f"(declare-sort {sort.__name__} 0)")
+        for sort in sorted(self.defaults, key=lambda s: str(s.__name__)):
+            lines.append(f"(declare-const {sort.__name__}.default {sort.__name__})")
+        for c in sorted(self.components, key=lambda c: c.name):
+            keys = " ".join(k.__name__ for k in c.keys)
+            lines += _declare(c.name, f"({keys})", c.value)
+        for v in sorted(self.constants, key=lambda v: str(v.data)):
+            lines += _declare(str(v.data), "()", v.sort)
+        return lines
+
+
+def _declare(name: str, keys: str, sort: Any) -> list[str]:
+    if isinstance(sort, OptOf):
+        return [f"(declare-fun {name}.some {keys} Bool)", f"(declare-fun {name} {keys} {sort.base.__name__})"]
+    return [f"(declare-fun {name} {keys} {sort.__name__})"]
+
+
+def _split_equality(a: Node, b: Node) -> Node:
+    both = nodes.implies(nodes.is_some(a), nodes.eq(nodes.value(a), nodes.value(b)))
+    return nodes.conj((nodes.eq(nodes.is_some(a), nodes.is_some(b)), both))
+
+
+def script(facts: Iterable[tuple[str, Node]], comments: Sequence[str] = ()) -> str:
+    """SMT-LIB 2 text that asks whether the named facts can hold together.
+
+    Free variables become constants.  Names must be SMT-LIB symbols.
+    """
+    printer = _Printer()
+    asserts = [f"(assert (! {printer.term(node)} :named {name}))" for name, node in facts]
+    head = [f"; {line}" for line in comments]
+    options = ["(set-option :produce-unsat-cores true)", "(set-logic ALL)"]
+    return "\n".join([*head, *options, *printer.declarations(), *asserts, "(check-sat)", ""])

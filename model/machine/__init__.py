@@ -1,0 +1,1 @@
+"""The machine: page tables and their walk, frames, address spaces, CPUs, geometries."""

@@ -1,0 +1,1 @@
+"""What the kernel does to its page tables, one file per subsystem."""

@@ -1,0 +1,1 @@
+"""What is claimed, one file per historical defect: designs and expected verdicts."""

@@ -1,0 +1,60 @@
+"""What may be said of a claim, and the value that says it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import Any, NoReturn
+
+from .trace import Trace
+
+
+class Verdict(StrEnum):
+    """The words of the command line; each is said only on the condition beside it."""
+
+    PROVED = "proved"
+    """Every obligation is unsat for any size, a second solver agrees, the design does its job."""
+    PROVED_AT_SCOPE = "proved-at-scope"
+    """As above for the named finite scope."""
+    HOLDS_TO_DEPTH = "holds-to-depth"
+    """No counterexample of at most so many steps at the named scope."""
+    VIOLATED = "violated"
+    """A run from the initial state was replayed concretely and ends in a violation."""
+    VACUOUS = "vacuous"
+    """What the design should sometimes do can never happen."""
+    UNKNOWN = "unknown"
+    """A limit was reached; the reason is given."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """What was established about one property of one design.
+
+    depth: length of the trace, or the depth that was searched; None where it has no meaning.
+    lemmas: names of the invariants that the proof uses besides the property itself.
+    checked_by: solvers (with version) that confirmed the verdict besides the one that found it.
+    reason: why nothing more could be said; also the operation at which an induction fails.
+    """
+
+    design: str
+    property: str
+    kind: str
+    verdict: Verdict
+    scope: dict[str, int] | None = None
+    depth: int | None = None
+    trace: Trace | None = None
+    replayed: bool = False
+    lemmas: tuple[str, ...] = ()
+    assumptions: tuple[str, ...] = ()
+    checked_by: tuple[str, ...] = ()
+    solver: str = ""
+    reason: str = ""
+    seconds: float = 0.0
+    extra: dict[str, Any] = field(default_factory=dict)
+
+    def __bool__(self) -> NoReturn:
+        raise TypeError("a result is not a truth value: compare result.verdict with a Verdict")
+
+    def but(self, **changes: Any) -> Result:
+        """The same result with other fields."""
+        return replace(self, **changes)
