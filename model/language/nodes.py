@@ -318,8 +318,8 @@ def _under_binder(n: Node, mapping: dict[Node, Node]) -> Node:
     inner = {v: t for v, t in mapping.items() if v in n.free}
     incoming = frozenset().union(*(t.free for t in inner.values()))
     bound = n.data
-    if incoming & set(bound):
-        taken = {v.data[1] for v in incoming if isinstance(v.data, tuple)}
+    if {v.data for v in incoming} & {v.data for v in bound}:  # names, whatever the sorts
+        taken = {v.data[1] for v in incoming | n.free if isinstance(v.data, tuple)}
         height = max([*taken, _height(n, {})]) + 1
         fresh = tuple(var(v.sort, (v.data[0], height)) for v in bound)
         inner |= dict(zip(bound, fresh, strict=True))

@@ -7,7 +7,7 @@ a Step collects.  What a Step does not name stays as it was.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar, cast, get_args, get_origin, get_type_hints, overload
 
@@ -113,6 +113,7 @@ class _Record:
     """What State and Group share: annotated maps become attributes, in declaration order."""
 
     def __init__(self, prefix: str, arguments: dict[Any, Any], epoch: int) -> None:
+        self.name = prefix.rstrip(".")
         self._parts: dict[str, Fun[Any, Any] | Group] = {}
         cls = type(self)
         try:
@@ -137,8 +138,19 @@ class _Record:
         return tuple(found)
 
 
+    def groups(self) -> tuple[Group, ...]:
+        """Every group below this record."""
+        parts = [p for p in self._parts.values() if isinstance(p, Group)]
+        return tuple(g for p in parts for g in (p, *p.groups()))
+
+
 class Group(_Record):
     """Maps that belong together, such as all bits of the entries at one page-table level."""
+
+    def show_entry(self, values: Mapping[str, str]) -> str | None:
+        """One entry (the shown values of the maps of this group at one key, by map name) as a kernel
+        developer writes it, such as "P RW US NX pte1"; None to list the maps one by one."""
+        return None
 
 
 class State(_Record):
@@ -147,6 +159,13 @@ class State(_Record):
     def __init__(self, epoch: int = 0) -> None:
         super().__init__("", {}, epoch)
         self.epoch = epoch
+
+    @classmethod
+    def show_element(cls, sort: Any, index: int, look: Callable[..., int], scope: Mapping[Any, int]) -> str | None:
+        """How a reader sees an element where that depends on the state: "[273]" for a slot of the
+        direct map.  ``look(name, *key_indices)`` is the value of a map by its name.  None leaves it
+        to the sort."""
+        return None
 
 
 def _fill_in(hint: Any, arguments: dict[Any, Any]) -> Any:

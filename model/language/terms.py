@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from functools import cache
 from typing import Any, ClassVar, Final, Generic, NoReturn, Self, TypeVar, get_args, get_origin, overload
 
 from . import nodes
@@ -118,8 +119,10 @@ class Enumeration(Term):
         return f"{cls.__name__}.{cls.values[index]}"
 
 
+@cache
 def enumeration(name: str, values: tuple[str, ...]) -> type[Enumeration]:
-    """An enumeration made from data, such as the positions of a procedure."""
+    """An enumeration made from data, such as the positions of a procedure; the same data give the
+    same sort, so a lemma about a procedure also fits its replacement with the same positions."""
     return type(name, (Enumeration,), {"__slots__": (), "values": values})
 
 

@@ -1,0 +1,283 @@
+"""What there is to check: built-in designs, the library of properties, and users' files.
+
+Nothing is registered anywhere.  A module-level Design in ``mapproof.model.designs`` is a built-in
+design, a module-level property in ``mapproof.properties`` belongs to the library, and a library
+property applies to every design whose state is, or extends, the state that it is about.
+"""
+
+from __future__ import annotations
+
+import pkgutil
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+from typing import Any, TypeVar
+
+from mapproof.model.language import Design, DesignError, Property, State
+
+from .loading import UserFile, load, suggestion
+
+DESIGNS = "mapproof.model.designs"
+LIBRARY = "mapproof.properties"
+LIST_DESIGNS = "'mapproof list designs' lists all"
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Target:
+    """A design to check; ``only`` names the properties to report (all if empty)."""
+
+    design: Design[Any]
+    only: tuple[str, ...] = ()
+    file: UserFile | None = None
+
+
+class Catalog:
+    """Finds designs and properties; imports no more than it is asked for."""
+
+    def __init__(self) -> None:
+        self._files: dict[Path, tuple[UserFile, dict[str, Design[Any]]]] = {}
+
+    # Built in.
+
+    @cached_property
+    def designs(self) -> dict[str, Design[Any]]:
+        """Every built-in design by name, with the library's properties attached."""
+        found: dict[str, Design[Any]] = {}
+        for name in _submodules(DESIGNS):
+            for design in _values(import_module(name), Design):
+                if found.setdefault(design.name, design) is not design:
+                    raise DesignError(f"two built-in designs are called {design.name}")
+        return {name: attached(design, self.library) for name, design in found.items()}
+
+    @cached_property
+    def library(self) -> tuple[Property[Any], ...]:
+        """Every library property, by module."""
+        modules = [import_module(name) for name in _submodules(LIBRARY)]
+        return tuple(
+            prop
+            for module in modules
+            for prop in _values(module, Property)
+            if prop.function.__module__ == module.__name__ and prop.kind != "assumption"
+        )
+
+    def design_named(self, name: str) -> Design[Any]:
+        """The built-in design of that name, with the library's properties attached.
+
+        Raises DesignError, listing names like it, if there is none.
+        """
+        stem = name.replace("-", "_")
+
+        def unlikely(module: str) -> bool:
+            return not stem.startswith(module.rpartition(".")[2])
+
+        for module in sorted(_submodules(DESIGNS), key=unlikely):  # mostly the first has it
+            for design in _values(import_module(module), Design):
+                if design.name == name:
+                    return attached(design, self.library)
+        hint = suggestion(name, self.designs)
+        raise DesignError(f"there is no design {name}{hint}; {LIST_DESIGNS}")
+
+    # Targets.
+
+    def targets(self, texts: Iterable[str]) -> list[Target]:
+        """The designs that targets name, each once, in order.
+
+        Raises DesignError if one of them names nothing.
+        """
+        found: dict[int, Target] = {}
+        for text in texts:
+            for target in self._target(text):
+                known = found.get(id(target.design))
+                if known is not None:
+                    every = not (known.only and target.only)
+                    only = () if every else tuple(dict.fromkeys(known.only + target.only))
+                    target = replace(target, only=only)
+                found[id(target.design)] = target
+        return list(found.values())
+
+    def target(self, text: str) -> Target:
+        """The one design that a target names.  Raises DesignError if there are more, or none."""
+        found = self.targets([text])
+        if len(found) > 1:
+            names = ", ".join(f"{text}::{t.design.name}" for t in found[:4])
+            raise DesignError(f"{text} has {len(found)} designs: name one of them, such as {names}")
+        return found[0]
+
+    def _target(self, text: str) -> list[Target]:
+        head, *rest = text.split("::")
+        if not head or not all(rest):
+            raise DesignError(f"the target {text!r} has an empty part: write design::property")
+        path = Path(head)
+        if path.suffix == ".py" or "/" in head or head in (".", ".."):
+            return self._in_path(text, path, rest)
+        try:
+            design = self._builtin(head)
+        except DesignError:
+            if path.is_dir():
+                return self._in_path(text, path, rest)
+            raise
+        if len(rest) > 1:
+            raise DesignError(f"the target {text} has too many parts: write design::property")
+        return [_selected(design, rest, None)]
+
+    def _builtin(self, name: str) -> Design[Any]:
+        # The same name must give the same object, so that targets are merged.
+        known = self._named.get(name)
+        if known is None:
+            known = self._named[name] = self.design_named(name)
+        return known
+
+    @cached_property
+    def _named(self) -> dict[str, Design[Any]]:
+        return {}
+
+    def _in_path(self, text: str, path: Path, rest: Sequence[str]) -> list[Target]:
+        if path.is_dir():
+            if rest:
+                raise DesignError(f"{text}: {path} is a folder: write file.py::design")
+            return self._in_folder(path)
+        if not path.exists():
+            raise DesignError(f"{path}: there is no such file")
+        file, designs = self._in_file(path)
+        if not rest:
+            if not designs:
+                raise DesignError(
+                    f"{path}: there is no design in this file: write one at module level, "
+                    "NAME = Design(name=..., state=..., init=..., operations=[...])"
+                )
+            return [Target(d, (), file) for d in designs.values()]
+        name, *names = rest
+        if len(names) > 1:
+            raise DesignError(f"the target {text} has too many parts: file.py::design::property")
+        available = designs | self._imported(file, designs)
+        if name not in available:
+            if any(name == p.name for d in designs.values() for p in d.properties):
+                wanted = f"{path}::{next(iter(designs))}::{name}"
+                raise DesignError(f"{path} has no design {name}: of the property, write {wanted}")
+            raise DesignError(
+                f"{path} has no design {name}{suggestion(name, available)}; it has "
+                + (", ".join(available) or "none")
+            )
+        return [_selected(available[name], names, file)]
+
+    def _in_folder(self, folder: Path) -> list[Target]:
+        found: list[Target] = []
+        for path in sorted(folder.rglob("*.py")):
+            parts = path.relative_to(folder).parts
+            if any(p.startswith((".", "_")) or p == "site-packages" for p in parts):
+                continue
+            if _mentions_a_design(path):
+                file, designs = self._in_file(path)
+                found.extend(Target(d, (), file) for d in designs.values())
+        if not found:
+            raise DesignError(f"{folder}: no file in this folder has a design")
+        return found
+
+    def _in_file(self, path: Path) -> tuple[UserFile, dict[str, Design[Any]]]:
+        place = path.resolve()
+        known = self._files.get(place)
+        if known is None:
+            known = self._files[place] = self._read(load(path))
+        return known
+
+    def _read(self, file: UserFile) -> tuple[UserFile, dict[str, Design[Any]]]:
+        elsewhere = {id(d) for m in _other_modules(file) for d in _values(m, Design)}
+        mine = [d for d in _values(file.module, Design) if id(d) not in elsewhere]
+        return file, self._by_name(file, mine)
+
+    def _imported(self, file: UserFile, mine: dict[str, Design[Any]]) -> dict[str, Design[Any]]:
+        """Designs that the file imports from elsewhere and does not shadow."""
+        every = [d for d in _values(file.module, Design) if d.name not in mine]
+        return self._by_name(file, every)
+
+    def _by_name(self, file: UserFile, designs: list[Design[Any]]) -> dict[str, Design[Any]]:
+        used = {id(p) for d in designs for p in (*d.properties, *d.lemmas, *d.assumptions)}
+        loose = [
+            p
+            for p in _values(file.module, Property)
+            if p.function.__module__ == file.module.__name__
+            and p.kind != "assumption"
+            and id(p) not in used
+        ]
+        found: dict[str, Design[Any]] = {}
+        for design in designs:
+            if design.name in found:
+                raise DesignError(f"{file.path}: two designs are called {design.name}: rename one")
+            found[design.name] = attached(design, (*loose, *self.library))
+        return found
+
+
+def attached(design: Design[Any], library: Iterable[Property[Any]]) -> Design[Any]:
+    """The design with the library properties about its state, its own ones first.
+
+    Raises DesignError if two of them have one name.
+    """
+    own = list(design.properties)
+    fitting = [p for p in library if applies(p, design) and p not in own]
+    every = [*own, *fitting]
+    names = [p.name for p in every]
+    for prop in every:
+        if names.count(prop.name) > 1:
+            raise DesignError(
+                f"the design {design.name} has two properties called {prop.name}: rename its own"
+            )
+    lemmas = [lemma for lemma in design.lemmas if lemma not in every]
+    return replace(design, properties=every, lemmas=lemmas)
+
+
+def applies(prop: Property[Any], design: Design[Any]) -> bool:
+    """The property is about this design's state, or about one that it extends."""
+    return prop.state is not State and issubclass(design.state, prop.state)
+
+
+def _selected(design: Design[Any], names: Sequence[str], file: UserFile | None) -> Target:
+    known = [p.name for p in design.properties]
+    for name in names:
+        if name not in known:
+            raise DesignError(
+                f"{design.name} has no property {name}{suggestion(name, known)}; it has "
+                + (", ".join(known) or "none")
+            )
+    return Target(design, tuple(names), file)
+
+
+def _submodules(package: str) -> Iterator[str]:
+    for info in pkgutil.iter_modules(import_module(package).__path__, f"{package}."):
+        yield info.name
+
+
+def _values(module: ModuleType, kind: type[T]) -> list[T]:
+    """The module-level values of a kind, each once, in the order of their definition."""
+    found = {id(v): v for v in vars(module).values() if isinstance(v, kind)}
+    return list(found.values())
+
+
+def _other_modules(file: UserFile) -> list[ModuleType]:
+    """Where a design that the file has may come from: built-in ones, and files beside it."""
+    folder = file.path.resolve().parent
+    found: list[ModuleType] = []
+    for name, module in list(sys.modules.items()):
+        where = getattr(module, "__file__", None)
+        beside = (
+            where is not None
+            and not name.startswith(("mapproof", "_mapproof_"))
+            and Path(where).is_relative_to(folder)
+            and "site-packages" not in Path(where).parts
+        )
+        if name.startswith(f"{DESIGNS}.") or beside:
+            found.append(module)
+    return found
+
+
+def _mentions_a_design(path: Path) -> bool:
+    try:
+        text = path.read_bytes()
+    except OSError as error:
+        raise DesignError(f"{path}: cannot read it: {error.strerror}") from None
+    return b"mapproof" in text and b"Design" in text

@@ -1,0 +1,141 @@
+"""Page-table entries, bit by bit, at any level.
+
+A level is a group of maps keyed by (table page, slot).  What an entry points to is the table page
+of the next level (``table``), a frame (``leaf``), or either, where large leaves exist.  Bits: Intel
+SDM vol. 3, section 4.5 (tables of the entry formats); names as in pgtable_types.h.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Generic, TypeVar
+
+from ..language import FALSE, NONE, Bool, Enumeration, Group, Map, Opt, Sort, Update
+from .sorts import Frame
+
+T = TypeVar("T", bound=Sort)
+S = TypeVar("S", bound=Sort)
+N = TypeVar("N", bound=Sort)
+
+
+class CacheType(Enumeration):
+    """The memory type that PWT, PCD and PAT select; WB is all bits clear (Linux programs PAT so)."""
+
+    WB: CacheType
+    WC: CacheType
+    UC_MINUS: CacheType
+    UC: CacheType
+    WP: CacheType
+    WT: CacheType
+
+
+@dataclass(frozen=True)
+class Entry:
+    """The value of one entry; what is not said is clear."""
+
+    present: Bool = FALSE
+    writable: Bool = FALSE
+    user: Bool = FALSE
+    nx: Bool = FALSE
+    global_: Bool = FALSE
+    accessed: Bool = FALSE
+    dirty: Bool = FALSE
+    cache: CacheType = CacheType.WB
+    leaf: Opt[Frame] = NONE
+    table: Opt[Any] = NONE
+
+    def but(self, **changes: Any) -> Entry:
+        """The same entry with other bits."""
+        return replace(self, **changes)
+
+
+EMPTY = Entry()
+
+# How /sys/kernel/debug/page_tables and dmesg abbreviate the bits.
+_LETTERS = {
+    "present": "P",
+    "writable": "RW",
+    "user": "US",
+    "nx": "NX",
+    "global_": "G",
+    "accessed": "A",
+    "dirty": "D",
+}
+
+
+class Entries(Group, Generic[T, S]):
+    """The bits that entries have at every level."""
+
+    present: Map[tuple[T, S], Bool]
+    writable: Map[tuple[T, S], Bool]
+    user: Map[tuple[T, S], Bool]
+    nx: Map[tuple[T, S], Bool]
+    global_: Map[tuple[T, S], Bool]
+    accessed: Map[tuple[T, S], Bool]
+    dirty: Map[tuple[T, S], Bool]
+    cache: Map[tuple[T, S], CacheType]
+
+    def _maps(self) -> dict[str, Map[Any, Any]]:
+        return {name: part for name, part in self._parts.items() if isinstance(part, Map)}
+
+    def entry(self, table: T, slot: S) -> Entry:
+        """``*ptep``: all bits of one entry."""
+        return Entry(**{name: field[table, slot] for name, field in self._maps().items()})
+
+    def set_entry(self, table: T, slot: S, entry: Entry) -> list[Update]:
+        """``set_pte()``, ``set_pgd()`` ...: one store of a whole entry."""
+        return [field.set((table, slot), getattr(entry, name)) for name, field in self._maps().items()]
+
+    def clear(self, table: T, slot: S) -> list[Update]:
+        """``pte_clear()``: a store of zero."""
+        return self.set_entry(table, slot, EMPTY)
+
+    def same(self, a: Entry, b: Entry, *, except_for: tuple[str, ...] = ()) -> Bool:
+        """Two entries are equal, apart from the named bits."""
+        names = [n for n in self._maps() if n not in except_for]
+        parts = [getattr(a, n) == getattr(b, n) for n in names]
+        result = parts[0]
+        for part in parts[1:]:
+            result = result & part
+        return result
+
+    def none(self, table: T, slot: S) -> Bool:
+        """``pte_none()``: every bit of the entry is zero."""
+        return self.same(self.entry(table, slot), EMPTY)
+
+    def fill_entries(
+        self, value: Callable[[T, S], Entry], where: Callable[[T, S], Bool] | None = None
+    ) -> list[Update]:
+        """Entries of all table pages (or where the condition holds) at once, such as at boot."""
+
+        def bit(name: str) -> Callable[[Any, Any], Any]:
+            return lambda t, s: getattr(value(t, s), name)
+
+        return [field.fill(bit(name), where) for name, field in self._maps().items()]
+
+    def show_entry(self, values: Mapping[str, str]) -> str:
+        bits = [letter for name, letter in _LETTERS.items() if values.get(name) == "yes"]
+        cache = values.get("cache", "WB")
+        targets = [values[n] for n in ("table", "leaf") if values.get(n, "none") != "none"]
+        shown = [*bits, *([] if cache == "WB" else [cache.replace("_MINUS", "-")]), *targets]
+        return " ".join(shown) or "empty"
+
+
+class Leaves(Entries[T, S], Generic[T, S]):
+    """The last level: entries map frames."""
+
+    leaf: Map[tuple[T, S], Opt[Frame]]
+
+
+class Directory(Entries[T, S], Generic[T, S, N]):
+    """An upper level without large leaves: entries point to table pages of the next level."""
+
+    table: Map[tuple[T, S], Opt[N]]
+
+
+class LargeDirectory(Directory[T, S, N], Generic[T, S, N]):
+    """An upper level with large leaves: an entry points to a table page or maps a large page, of
+    which ``leaf`` is the first frame."""
+
+    leaf: Map[tuple[T, S], Opt[Frame]]

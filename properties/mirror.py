@@ -1,0 +1,28 @@
+"""Where the mirror of a top-level write may land.
+
+What it checks: a page that is no PGD is never written as one.
+Why it matters: set_pgd() finds the shadow by setting bit 12 of the pointer; if the PGD is a single
+page, the mirror overwrites whatever lies beside it.
+Kernel precedent: "kaiser: do not set _PAGE_NX on pgd_none", H. Dickins, 5 September 2017;
+"x86/kexec: Allocate 8k PGDs for PTI", J. Roedel, 25 July 2018.
+Smallest counterexample: a low entry of a single-page PGD, mirrored (kaiser-v2-mirror-beside-single).
+Not covered: single pages at odd page numbers, whose mirror is the page itself.
+"""
+
+from __future__ import annotations
+
+from mapproof.model.language import Bool, always, sometimes
+from mapproof.model.machine.sorts import Pgd, PgdSlot
+from mapproof.model.operations.kaiser import Kaiser, PgdUse
+
+
+@always
+def mirror_safety(s: Kaiser, p: Pgd, i: PgdSlot) -> Bool:
+    """A page that is no page table has nothing written into it by set_pgd()."""
+    return (s.page_use[p] == PgdUse.OTHER).implies(s.pgd.none(p, i))
+
+
+@sometimes
+def single_page_pgd_in_use(s: Kaiser, p: Pgd, i: PgdSlot) -> Bool:
+    """A single-page PGD has a low entry."""
+    return (s.page_use[p] == PgdUse.SINGLE) & s.user_half[i] & s.pgd.present[p, i]

@@ -1,0 +1,335 @@
+"""A Hypothesis strategy for small random designs, written with the public language alone.
+
+Every parameter and every bound variable is called ``x`` or ``y``, and so is a map now and then: a
+name that is captured anywhere changes what a design means.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from itertools import product
+from math import prod
+from typing import Any, get_args, get_origin
+
+from hypothesis import assume
+from hypothesis import strategies as st
+
+from mapproof.model import language as lang
+from mapproof.model.language import Bool, Design, Enumeration, Opt, Procedure, Scope, Sort
+
+Env = tuple[tuple[Any, ...], tuple[Any, ...]]  # the states (one or two), the variables in sight
+Make = Callable[[Env], Any]  # drawn once, it builds its term anew wherever it is called
+
+
+def base_of(sort: Any) -> Any:
+    """``X`` of ``Opt[X]``; any other sort itself."""
+    return get_args(sort)[0] if get_origin(sort) is Opt else sort
+
+
+def named(function: Callable[..., Any], name: str, annotations: dict[str, Any]) -> Any:
+    """``function(*args)`` as a user would have written it: ``def name(s: State, x: A)``."""
+    kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    signature = inspect.Signature([inspect.Parameter(p, kind) for p in annotations])
+    vars(function)["__signature__"] = signature
+    function.__name__ = function.__qualname__ = name
+    function.__annotations__ = annotations
+    return function
+
+
+def taking(count: int, body: Callable[..., Any]) -> Callable[..., Any]:
+    """``body`` as a lambda of one or two arguments, always of the same names."""
+    return (lambda x: body(x)) if count == 1 else (lambda x, y: body(x, y))
+
+
+@dataclass(frozen=True)
+class Part:
+    """One map of the state, as it is declared."""
+
+    name: str
+    kind: Any  # Map, Fun or Var
+    keys: tuple[Any, ...]
+    value: Any
+    given: bool
+
+    @property
+    def annotation(self) -> Any:
+        if self.kind is lang.Var:
+            return lang.Var[self.value]
+        return self.kind[self.keys[0] if len(self.keys) == 1 else tuple[self.keys], self.value]
+
+    def interpret(self, scope: Scope, *key: int) -> Any:
+        """What ``given`` says of a rigid map: something that depends on every key."""
+        total = sum((i + 1) * k for i, k in enumerate(key))
+        if self.value is Bool:
+            return total % 2 == 0
+        size = scope[base_of(self.value)]
+        index = total % (size + (self.value is not base_of(self.value)))
+        return None if index == size else index
+
+
+class Writer:
+    """Draws terms over the maps, procedures and variables in sight, from the leaves upwards."""
+
+    def __init__(
+        self,
+        draw: st.DrawFn,
+        sorts: Sequence[Any],
+        parts: Sequence[Part],
+        procedures: Sequence[Procedure] = (),
+        variables: Sequence[Any] = (),
+        states: int = 1,
+    ) -> None:
+        self.draw, self.sorts, self.parts, self.states = draw, sorts, parts, states
+        self.procedures, self.variables = procedures, tuple(variables)
+        self.pool: dict[Any, list[Make]] = {}
+        for sort in (s for s in sorts if issubclass(s, Enumeration)):
+            self._add(sort, *(lambda _, c=getattr(sort, n): c for n in sort.values))
+        for i, sort in enumerate(self.variables):
+            self._add(sort, *[lambda env, i=i: env[1][i]] * 2)
+        for part in (*parts, *parts):
+            if all(self.pool.get(k) for k in part.keys):
+                self._add(part.value, self._read(part))
+        for sort in [s for s in self.pool if s is not base_of(s)]:
+            self._add(base_of(sort), lambda env, o=self.pick(self.pool[sort]): o(env).value)
+
+    def pick(self, options: Iterable[Any]) -> Any:
+        return self.draw(st.sampled_from(list(options)))
+
+    def also(self, *variables: Any) -> Writer:
+        """The same with more variables in sight."""
+        sight = (*self.variables, *variables)
+        return Writer(self.draw, self.sorts, self.parts, self.procedures, sight, self.states)
+
+    def _add(self, sort: Any, *makes: Make) -> None:
+        self.pool.setdefault(sort, []).extend(makes)
+
+    def _epoch(self) -> int:
+        return self.draw(st.integers(0, self.states - 1))
+
+    def _read(self, part: Part) -> Make:
+        keys, epoch = [self.pick(self.pool[k]) for k in part.keys], self._epoch()
+        return lambda env: getattr(env[0][epoch], part.name)[tuple(k(env) for k in keys)]
+
+    # Terms.
+
+    def term(self, sort: Any, depth: int = 1) -> Make | None:
+        """A term of the sort, if there is any."""
+        if sort is Bool:
+            return self.formula(depth)
+        options = list(self.pool.get(sort, ()))
+        if sort is not base_of(sort):
+            options.append(lambda _: lang.NONE)
+            options += [lambda env, m=m: lang.some(m(env)) for m in self.pool.get(base_of(sort), ())]
+        if options and depth and self.pick([False, False, True]):
+            condition, a, b = self.formula(depth - 1), self.pick(options), self.pick(options)
+            return lambda env: lang.ite(condition(env), a(env), b(env))
+        return self.pick(options) if options else None
+
+    def formula(self, depth: int) -> Make:
+        if depth == 0 or self.pick([False, False, True]):
+            return self._atom()
+        how = self.pick(["not", "and", "or", "implies", "iff", "ite", "quantifier", "quantifier"])
+        if how == "quantifier":
+            return self._quantified(depth - 1)
+        a = self.formula(depth - 1)
+        if how == "not":
+            return lambda env: ~a(env)
+        b = self.formula(depth - 1)
+        if how == "ite":
+            c = self._atom()
+            return lambda env: lang.ite(c(env), a(env), b(env))
+        combine: dict[str, Callable[[Any, Any], Any]] = {
+            "and": lambda a, b: a & b,
+            "or": lambda a, b: a | b,
+            "implies": lambda a, b: a.implies(b),
+            "iff": lambda a, b: a == b,
+        }
+        return lambda env: combine[how](a(env), b(env))
+
+    def _quantified(self, depth: int) -> Make:
+        bound = self.draw(st.lists(st.sampled_from(self.sorts), min_size=1, max_size=2))
+        body = self.also(*bound).formula(depth)
+        op: Any = self.pick([lang.forall, lang.exists])
+        return lambda env: op(*bound, taking(len(bound), lambda *v: body((env[0], env[1] + v))))
+
+    def _atom(self) -> Make:
+        options: list[Make] = list(self.pool.get(Bool, ())) * 2
+        for sort, makes in self.pool.items():
+            if sort is not Bool and len(makes) > 1:
+                a, b = self.pick(makes), self.pick(makes)
+                options.append(lambda env, a=a, b=b: a(env) == b(env))
+                options.append(lambda env, a=a, b=b: a(env) != b(env))
+            if sort is not base_of(sort):
+                a, b = self.pick(makes), self.term(sort, 0)
+                options.append(lambda env, a=a: a(env).is_some)
+                options.append(lambda env, a=a: a(env).is_none)
+                options.append(lambda env, a=a, b=b: a(env) == b(env))
+        for procedure in self.procedures:
+            if procedure.actor in self.pool:
+                options.append(self._position(procedure))
+        return self.pick(options or [lambda _: lang.TRUE, lambda _: lang.FALSE])
+
+    def _position(self, procedure: Procedure) -> Make:
+        actor, epoch = self.pick(self.pool[procedure.actor]), self._epoch()
+        step = self.pick([None, *procedure.steps])
+        return lambda env: procedure.at(env[0][epoch], actor(env), step)
+
+    # Writes.
+
+    def write(self, part: Part, every: bool = False) -> Make | None:
+        """One write of a map, if there is a value; of ``every`` entry where that is wanted."""
+        if part.kind is lang.Var:
+            value = self.term(part.value)
+            return value and (lambda env: getattr(env[0][0], part.name).become(value(env)))
+        if not every and all(self.pool.get(k) for k in part.keys) and self.pick([True, False]):
+            keys, new = [self.pick(self.pool[k]) for k in part.keys], self.term(part.value)
+            return new and (
+                lambda env: getattr(env[0][0], part.name).set(tuple(k(env) for k in keys), new(env))
+            )
+        inner, count = self.also(*part.keys), len(part.keys)
+        each = inner.term(part.value)
+        where = None if every or self.pick([True, False]) else inner.formula(1)
+        if each is None:
+            return None
+
+        def fill(env: Env) -> Any:
+            lambdas = [
+                taking(count, lambda *v, m=m: m((env[0], env[1] + v))) for m in (each, where) if m
+            ]
+            return getattr(env[0][0], part.name).fill(*lambdas)
+
+        return fill
+
+    def step(self, parameters: Iterable[Any]) -> Callable[..., lang.Step]:
+        """The body of an operation."""
+        inner = self.also(*parameters)
+        mutable = [p for p in self.parts if p.kind is not lang.Fun]
+        wanted = self.draw(st.lists(st.sampled_from(mutable), min_size=1, max_size=3))
+        return effect(inner.formula(self.pick([0, 1, 2])), [inner.write(p) for p in wanted])
+
+
+def effect(when: Make, writes: Iterable[Make | None]) -> Callable[..., lang.Step]:
+    """The operation of a guard and writes."""
+    able = [w for w in writes if w]
+
+    def body(state: Any, *args: Any) -> lang.Step:
+        return lang.Step(when=when(((state,), args)), then=[w(((state,), args)) for w in able])
+
+    return body
+
+
+def draw_parts(draw: st.DrawFn, sorts: Sequence[Any], stratified: bool) -> list[Part]:
+    """One to four maps, at least one of them mutable; ``stratified``: leading down the sorts."""
+    parts: list[Part] = []
+    for i in range(draw(st.integers(1, 4))):
+        keys = tuple(draw(st.lists(st.sampled_from([*sorts, *sorts, Bool]), max_size=2)))
+        kinds = [lang.Map, lang.Map, lang.Fun] if i else [lang.Map]
+        kind = draw(st.sampled_from(kinds)) if keys else lang.Var
+        ranks = [sorts.index(k) for k in keys if k is not Bool and not issubclass(k, Enumeration)]
+        lowest = max(ranks, default=-1) if stratified else -1
+        below = [s for j, s in enumerate(sorts) if j > lowest or issubclass(s, Enumeration)]
+        value = draw(st.sampled_from([Bool, *below, *(Opt[s] for s in below)]))
+        name = draw(st.sampled_from(["x", "m"])) + (str(i) if i else "")
+        parts.append(Part(name, kind, keys, value, kind is lang.Fun and draw(st.booleans())))
+    return parts
+
+
+def draw_procedures(state: type, writer: Writer) -> list[Procedure]:
+    """None, or one or two procedures of two steps."""
+    made: list[Procedure] = []
+    actor = writer.pick(s for s in writer.sorts if not issubclass(s, Enumeration))
+    for i in range(writer.pick([0, 0, 0, 1, 1, 2])):
+        procedure = Procedure(f"run{i}")
+        argument = dict.fromkeys(writer.pick(["", "y"]), writer.pick(writer.sorts))
+        body = writer.step([actor, *argument.values()])
+        procedure.step(named(body, "first", {"s": state, "x": actor, **argument}))
+        end = writer.pick([None, "second", Procedure.DONE])
+        body = writer.step([actor])
+        procedure.step(to=end)(named(body, "second", {"s": state, "x": actor}))
+        made.append(procedure)
+    return made
+
+
+@st.composite
+def designs(draw: st.DrawFn, *, stratified: bool = False) -> Design[Any]:
+    """A design with one to four operations and one to three properties.
+
+    ``stratified``: its maps lead from sort to sort in one direction, as the proofs require.
+    """
+    slots: dict[str, Any] = {"__slots__": ()}
+    count = draw(st.integers(1, 3))
+    sorts: list[Any] = [type(name, (Sort,), slots) for name in "ABC"[:count]]
+    if draw(st.booleans()):
+        values = {n: Enumeration for n in "PQR"[: draw(st.integers(2, 3))]}
+        sorts.append(type("E", (Enumeration,), {**slots, "__annotations__": values}))
+    parts = draw_parts(draw, sorts, stratified)
+    body: dict[str, Any] = {p.name: lang.given(p.interpret) for p in parts if p.given}
+    body["__annotations__"] = {p.name: p.annotation for p in parts}
+    state = type("Random", (lang.State,), body)
+
+    procedures = draw_procedures(state, Writer(draw, sorts, parts))
+    writer = Writer(draw, sorts, parts, procedures)
+
+    def parameters() -> dict[str, Any]:
+        options = [*sorts, *sorts, Bool, Opt[sorts[0]]]
+        return dict(zip("xy", draw(st.lists(st.sampled_from(options), max_size=2)), strict=False))
+
+    def operation(name: str) -> Any:
+        chosen = parameters()
+        return lang.operation(named(writer.step(chosen.values()), name, {"s": state, **chosen}))
+
+    def claim(name: str, kind: Any, over: Sequence[Part]) -> Any:
+        states, chosen = 2 if kind is lang.step else 1, parameters()
+        known = () if kind is lang.assumption else procedures
+        make = Writer(draw, sorts, over, known, tuple(chosen.values()), states).formula(3)
+        annotations = {**dict.fromkeys(["s", "t"][:states], state), **chosen}
+        return kind(named(lambda *a: make((a[:states], a[states:])), name, annotations))
+
+    boot = Writer(draw, sorts, parts)
+    filled = [p for p in parts if p.kind is not lang.Fun and draw(st.integers(0, 5))]
+    when = boot.formula(2) if draw(st.integers(0, 5)) == 0 else lambda _: lang.TRUE
+    start = effect(when, [boot.write(p, every=True) for p in filled])
+    rigid = [p for p in parts if p.kind is lang.Fun]
+    kinds = [lang.always, lang.always, lang.step, lang.sometimes]
+    return Design(
+        name="random",
+        state=state,
+        init=lang.operation(named(start, "boot", {"s": state})),
+        operations=[operation(f"op{i}") for i in range(draw(st.integers(1, 4)))],
+        procedures=procedures,
+        properties=[
+            claim(f"p{i}", kind, parts)
+            for i, kind in enumerate(draw(st.lists(st.sampled_from(kinds), min_size=1, max_size=3)))
+        ],
+        assumptions=[claim("fact", lang.assumption, rigid)] if rigid and draw(st.booleans()) else [],
+    )
+
+
+def space(design: Design[Any], scope: Scope) -> int:
+    """How many states there are at a scope, reachable or not, whatever ``given`` says."""
+    return prod(
+        scope[c.value] ** prod(scope[k] for k in c.keys) for c in design.system().components
+    )
+
+
+def all_scopes(design: Design[Any], most: int) -> list[Scope]:
+    """Every scope of sizes 1 to 3 with at most so many states."""
+    sorts = list(design.system().sorts)
+    every = (
+        Scope(dict(zip(sorts, sizes, strict=True)))
+        for sizes in product((1, 2, 3), repeat=len(sorts))
+    )
+    return [scope for scope in every if space(design, scope) <= most]
+
+
+@st.composite
+def designs_with_scopes(
+    draw: st.DrawFn, most: int, stratified: bool = False
+) -> tuple[Design[Any], Scope]:
+    """A design, and a scope at which it has at most so many states."""
+    design = draw(designs(stratified=stratified))
+    scopes = all_scopes(design, most)
+    assume(scopes)
+    return design, draw(st.sampled_from(scopes[::-1]))
