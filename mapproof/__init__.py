@@ -1,6 +1,6 @@
 """A model checker for kernel page-table mapping invariants.
 
-Everything that a design file needs comes from here: ``from mapproof import Design, State, Map, ...``.
+Everything that a design file needs comes from here: ``from mapproof import Design, State, Map``.
 Importing this package loads no solver; :func:`check` does, when it is first used.
 """
 

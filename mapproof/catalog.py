@@ -13,19 +13,18 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib import import_module
+from itertools import compress
 from pathlib import Path
 from types import ModuleType
-from typing import Any, TypeVar
+from typing import Any
 
 from mapproof.model.language import Design, DesignError, Property, State
 
-from .loading import UserFile, load, suggestion
+from .loading import UserFile, load, suggestion, told_plainly
 
 DESIGNS = "mapproof.model.designs"
 LIBRARY = "mapproof.properties"
 LIST_DESIGNS = "'mapproof list designs' lists all"
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -50,7 +49,7 @@ class Catalog:
         """Every built-in design by name, with the library's properties attached."""
         found: dict[str, Design[Any]] = {}
         for name in _submodules(DESIGNS):
-            for design in _values(import_module(name), Design):
+            for design in _designs_in(import_module(name)):
                 if found.setdefault(design.name, design) is not design:
                     raise DesignError(f"two built-in designs are called {design.name}")
         return {name: attached(design, self.library) for name, design in found.items()}
@@ -58,13 +57,8 @@ class Catalog:
     @cached_property
     def library(self) -> tuple[Property[Any], ...]:
         """Every library property, by module."""
-        modules = [import_module(name) for name in _submodules(LIBRARY)]
-        return tuple(
-            prop
-            for module in modules
-            for prop in _values(module, Property)
-            if prop.function.__module__ == module.__name__ and prop.kind != "assumption"
-        )
+        modules = (import_module(name) for name in _submodules(LIBRARY))
+        return tuple(prop for module in modules for prop in _properties_in(module))
 
     def design_named(self, name: str) -> Design[Any]:
         """The built-in design of that name, with the library's properties attached.
@@ -77,11 +71,11 @@ class Catalog:
             return not stem.startswith(module.rpartition(".")[2])
 
         for module in sorted(_submodules(DESIGNS), key=unlikely):  # mostly the first has it
-            for design in _values(import_module(module), Design):
+            for design in _designs_in(import_module(module)):
                 if design.name == name:
                     return attached(design, self.library)
         hint = suggestion(name, self.designs)
-        raise DesignError(f"there is no design {name}{hint}; {LIST_DESIGNS}")
+        raise DesignError(f"there is no design {name} ({LIST_DESIGNS}){hint}")
 
     # Targets.
 
@@ -94,11 +88,7 @@ class Catalog:
         for text in texts:
             for target in self._target(text):
                 known = found.get(id(target.design))
-                if known is not None:
-                    every = not (known.only and target.only)
-                    only = () if every else tuple(dict.fromkeys(known.only + target.only))
-                    target = replace(target, only=only)
-                found[id(target.design)] = target
+                found[id(target.design)] = target if known is None else _both(known, target)
         return list(found.values())
 
     def target(self, text: str) -> Target:
@@ -161,8 +151,8 @@ class Catalog:
                 wanted = f"{path}::{next(iter(designs))}::{name}"
                 raise DesignError(f"{path} has no design {name}: of the property, write {wanted}")
             raise DesignError(
-                f"{path} has no design {name}{suggestion(name, available)}; it has "
-                + (", ".join(available) or "none")
+                f"{path} has no design {name}, it has {', '.join(available) or 'none'}"
+                + suggestion(name, available)
             )
         return [_selected(available[name], names, file)]
 
@@ -187,29 +177,24 @@ class Catalog:
         return known
 
     def _read(self, file: UserFile) -> tuple[UserFile, dict[str, Design[Any]]]:
-        elsewhere = {id(d) for m in _other_modules(file) for d in _values(m, Design)}
-        mine = [d for d in _values(file.module, Design) if id(d) not in elsewhere]
+        elsewhere = {id(d) for m in _other_modules(file) for d in _designs_in(m)}
+        mine = [d for d in _designs_in(file.module) if id(d) not in elsewhere]
         return file, self._by_name(file, mine)
 
     def _imported(self, file: UserFile, mine: dict[str, Design[Any]]) -> dict[str, Design[Any]]:
         """Designs that the file imports from elsewhere and does not shadow."""
-        every = [d for d in _values(file.module, Design) if d.name not in mine]
+        every = [d for d in _designs_in(file.module) if d.name not in mine]
         return self._by_name(file, every)
 
     def _by_name(self, file: UserFile, designs: list[Design[Any]]) -> dict[str, Design[Any]]:
         used = {id(p) for d in designs for p in (*d.properties, *d.lemmas, *d.assumptions)}
-        loose = [
-            p
-            for p in _values(file.module, Property)
-            if p.function.__module__ == file.module.__name__
-            and p.kind != "assumption"
-            and id(p) not in used
-        ]
+        loose = [p for p in _properties_in(file.module) if id(p) not in used]
         found: dict[str, Design[Any]] = {}
         for design in designs:
             if design.name in found:
                 raise DesignError(f"{file.path}: two designs are called {design.name}: rename one")
-            found[design.name] = attached(design, (*loose, *self.library))
+            with told_plainly(file):
+                found[design.name] = attached(design, (*loose, *self.library))
         return found
 
 
@@ -236,13 +221,19 @@ def applies(prop: Property[Any], design: Design[Any]) -> bool:
     return prop.state is not State and issubclass(design.state, prop.state)
 
 
+def _both(a: Target, b: Target) -> Target:
+    """Two selections from one design; without names it is all of it."""
+    only = (*a.only, *b.only) if a.only and b.only else ()
+    return replace(a, only=tuple(dict.fromkeys(only)))
+
+
 def _selected(design: Design[Any], names: Sequence[str], file: UserFile | None) -> Target:
     known = [p.name for p in design.properties]
     for name in names:
         if name not in known:
             raise DesignError(
-                f"{design.name} has no property {name}{suggestion(name, known)}; it has "
-                + (", ".join(known) or "none")
+                f"{design.name} has no property {name}, it has {', '.join(known) or 'none'}"
+                + suggestion(name, known)
             )
     return Target(design, tuple(names), file)
 
@@ -252,10 +243,22 @@ def _submodules(package: str) -> Iterator[str]:
         yield info.name
 
 
-def _values(module: ModuleType, kind: type[T]) -> list[T]:
-    """The module-level values of a kind, each once, in the order of their definition."""
-    found = {id(v): v for v in vars(module).values() if isinstance(v, kind)}
-    return list(found.values())
+def _designs_in(module: ModuleType) -> list[Design[Any]]:
+    """The module-level designs, each once, in the order of their definition."""
+    values: list[Any] = list({id(v): v for v in vars(module).values()}.values())
+    return list(compress(values, (isinstance(v, Design) for v in values)))
+
+
+def _properties_in(module: ModuleType) -> list[Property[Any]]:
+    """The module-level properties that are the module's own; assumptions are none."""
+    values: Iterable[Any] = vars(module).values()
+    return [
+        v
+        for v in {id(v): v for v in values}.values()
+        if isinstance(v, Property)
+        and v.function.__module__ == module.__name__
+        and v.kind != "assumption"
+    ]
 
 
 def _other_modules(file: UserFile) -> list[ModuleType]:

@@ -11,12 +11,13 @@ import importlib.util
 import re
 import sys
 import traceback
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 from types import FrameType, ModuleType
+from typing import Any
 from zlib import crc32
 
 import mapproof
@@ -82,7 +83,7 @@ def load(path: Path) -> UserFile:
 
 
 @contextmanager
-def told_plainly(file: UserFile | None) -> Iterator[None]:
+def told_plainly(file: UserFile | None) -> Generator[None]:
     """Turn what a user's functions raise while they are read into one DesignError.
 
     With no file (a built-in design) nothing changes.
@@ -119,11 +120,12 @@ def _refuse_mixed_helpers(file: UserFile, source: str) -> None:
     """Refuse an import that would find a module of the same name from another folder."""
     folder = file.path.resolve().parent
     for node in ast.walk(ast.parse(source)):
-        names: list[str] = []
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
             names = [node.module]
+        else:
+            continue
         for name in (n.partition(".")[0] for n in names):
             beside = any((folder / rest).exists() for rest in (f"{name}.py", f"{name}/__init__.py"))
             loaded = getattr(sys.modules.get(name), "__file__", None)
@@ -162,12 +164,11 @@ def _frame(error: BaseException, file: UserFile) -> tuple[FrameType, int] | None
 def _function_in(error: BaseException, file: UserFile) -> tuple[str, int] | None:
     """The user's operation or property that was being read when it had returned already."""
     for frame, _ in reversed(list(traceback.walk_tb(error.__traceback__))):
-        thing = frame.f_locals.get("self")
-        if isinstance(thing, Operation | Property) and (
-            thing.function.__module__ == file.module.__name__
-        ):
-            code = thing.function.__code__
-            return code.co_filename, code.co_firstlineno
+        thing: Any = frame.f_locals.get("self")
+        function: Any = getattr(thing, "function", None)
+        ours = isinstance(thing, Operation | Property)
+        if ours and function.__module__ == file.module.__name__:
+            return function.__code__.co_filename, function.__code__.co_firstlineno
     return None
 
 

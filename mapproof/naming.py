@@ -10,7 +10,7 @@ from typing import Any
 from mapproof.model.language.concrete import Event, Machine
 from mapproof.model.language.concrete import State as Vector
 from mapproof.model.language.design import Design
-from mapproof.model.language.nodes import BOOL, Component, Node, OptOf
+from mapproof.model.language.nodes import BOOL, Component, Node, OptOf, variable_name
 from mapproof.model.language.state import Group
 from mapproof.model.language.terms import Enumeration
 from mapproof.proofs.trace import Trace
@@ -33,7 +33,7 @@ class Naming:
 
     @cached_property
     def _components(self) -> dict[str, Component]:
-        return {c.name: c for c in self.machine.layout.components}
+        return {c.name: c for c in self.machine.system.components}
 
     @cached_property
     def _names(self) -> dict[tuple[Any, int], str]:
@@ -60,7 +60,7 @@ class Naming:
                 return "none"
             return self.value(sort.base, index)
         if issubclass(sort, Enumeration):
-            return sort.values[index]
+            return str(sort.values[index])
         return self.element(sort, index)
 
     def cell(self, name: str, sorts: Sequence[Any], key: Sequence[int]) -> str:
@@ -68,8 +68,9 @@ class Naming:
         return name + (f"[{self.key(sorts, key)}]" if sorts else "")
 
     def key(self, sorts: Sequence[Any], key: Sequence[int]) -> str:
-        """The key of a map entry."""
-        return ", ".join(self.value(s, k) for s, k in zip(sorts, key, strict=True))
+        """The key of a map entry; a slot that is shown in brackets loses them here."""
+        shown = (self.value(s, k) for s, k in zip(sorts, key, strict=True))
+        return ", ".join(k[1:-1] if k[:1] + k[-1:] == "[]" else k for k in shown)
 
     def content(self, component: Component, key: tuple[int, ...]) -> str:
         """The value of a map entry in this state."""
@@ -114,7 +115,7 @@ class Naming:
     def witness(self, variables: Mapping[Node, int]) -> Iterator[tuple[str, str]]:
         """The elements that variables stand for."""
         for variable, index in variables.items():
-            yield _variable(variable), self.value(variable.sort, index)
+            yield variable_name(variable), self.value(variable.sort, index)
 
 
 def members(group: Group, components: Mapping[str, Component]) -> list[str]:
@@ -137,7 +138,3 @@ def call(naming: Naming, event: Event) -> str:
     listed = ", ".join(f"{name}={value}" for name, value in arguments.items() if name != who)
     actor = f"{arguments[who]}: " if who else ""
     return f"{actor}{event.transition.name}({listed})"
-
-
-def _variable(node: Node) -> str:
-    return str(node.data[0] if isinstance(node.data, tuple) else node.data)

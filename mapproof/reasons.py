@@ -1,4 +1,4 @@
-"""Why a claim fails: the part of it that is false, at which elements, and the entries that decide."""
+"""Why a claim fails: which part of it is false, at which elements, and which entries decide."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mapproof.model.language.nodes import Component, Node, show
 from mapproof.model.language.terms import wrap
 from mapproof.proofs.trace import Trace
 
-LONGEST_FORMULA = 300
+SHORT, LONG = 120, 320  # characters of a formula
 
 
 @dataclass(frozen=True)
@@ -30,9 +30,13 @@ class Read:
 @dataclass(frozen=True)
 class Reason:
     """The false part of a claim (of a ``sometimes``: the part that holds), as its author wrote it,
-    the elements that its variables stand for, and the entries that decide it."""
+    the elements that its variables stand for, and the entries that decide it.
+
+    let: assignments that the text uses, where it is the property's source.
+    """
 
     text: str
+    let: tuple[str, ...]
     witness: dict[Node, int]
     reads: tuple[Read, ...]
 
@@ -53,16 +57,17 @@ def reason_of(trace: Trace, prop: Property[Any]) -> Reason:
             break
     judge.justify(node, witness)
     shown = show(node)
-    if len(shown) > LONGEST_FORMULA and not wanted:
-        shown = _source(trace, prop) or shown
-    used = {v: i for v, i in witness.items() if v in node.free or isinstance(v.data, str)}
-    return Reason(shown, used, tuple(judge.reads))
+    let: list[str] = []
+    if len(shown) > SHORT and not wanted:
+        shown, *let = _source(trace, prop, len(shown)) or [shown]
+    used = {v: i for v, i in witness.items() if v in node.free}
+    return Reason(shown, tuple(let), used, tuple(judge.reads))
 
 
 def assumed(trace: Trace, prop: Property[Any]) -> tuple[Read, ...]:
-    """The entries that the start of the run leaves open and that the run, or the claim, depends on."""
+    """The entries that the start of the run leaves open and that the run or the claim needs."""
     machine = trace.machine
-    free = set(machine.free_cells())
+    free = set(machine.layout.arbitrary)
     places = {(c, key): place for c, key, place in machine.layout.cells()}
     found: dict[Read, None] = {}
 
@@ -78,9 +83,7 @@ def assumed(trace: Trace, prop: Property[Any]) -> tuple[Read, ...]:
         judge.justify(event.transition.when, env)
         note(judge)
     judge = _at_the_end(trace, prop)
-    judge.justify(
-        prop.body(), {p.variable: trace.witness[p.name] for p in prop.parameters}
-    )
+    judge.justify(prop.body(), {p.variable: trace.witness[p.name] for p in prop.parameters})
     note(judge)
     written = {(c.component, c.key) for i in range(len(trace.events)) for c in trace.changes(i)}
     return tuple(r for r in found if (r.component, r.key) not in written)
@@ -141,8 +144,9 @@ class _Judge:
                     self.justify(arg, env)
 
 
-def _source(trace: Trace, prop: Property[Any]) -> str | None:
-    """The false conjunct in the words of the property's source, if they can be found.
+def _source(trace: Trace, prop: Property[Any], length: int) -> list[str] | None:
+    """The false conjunct in the words of the property's source, if they can be found and say more
+    than a formula of that length; then the assignments that it uses.
 
     The statements before the ``return`` are run again on symbolic arguments, and each conjunct of
     what is returned is read on its own and evaluated at the witness.
@@ -173,9 +177,10 @@ def _source(trace: Trace, prop: Property[Any]) -> str | None:
     for part in _conjuncts(last.value):
         value = eval(compile(ast.Expression(part), "<property>", "eval"), space)
         if isinstance(value, Bool) and not judge.value(value.node, witness):
-            text = ast.get_source_segment(source, part) or ""
-            where = [ast.get_source_segment(source, s) or "" for s in _needed(before, part)]
-            return " ".join(" ".join([*(f"{w};" for w in where), text]).split())
+            if isinstance(part, ast.Call) and length <= LONG:
+                return None
+            parts = [part, *_needed(before, part)]
+            return [" ".join((ast.get_source_segment(source, p) or "").split()) for p in parts]
     return None
 
 
@@ -197,4 +202,3 @@ def _needed(before: list[ast.stmt], part: ast.expr) -> list[ast.Assign]:
             found.append(statement)
             names |= {n.id for n in ast.walk(statement.value) if isinstance(n, ast.Name)}
     return found[::-1]
-

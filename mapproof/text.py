@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import click
@@ -16,7 +17,6 @@ from .naming import Naming, call
 from .reasons import assumed, reason_of
 
 WIDTH = 80
-NAMES = 34  # columns for the names of properties, at most
 INDENT = " " * 10
 
 _COLOURS = {
@@ -26,13 +26,13 @@ _COLOURS = {
     Verdict.VACUOUS: "red",
 }
 
-Ask = Callable[[str], str]
-
 
 def fold(text: str, first: str, rest: str | None = None) -> list[str]:
     """Lines of at most 80 columns that start with ``first``, then ``rest`` (spaces if None)."""
+    room = WIDTH - len(first if rest is None else rest)
+    words = (w if len(w) <= room else w.replace("::", ":: ") for w in text.split(" "))
     return textwrap.wrap(
-        text,
+        " ".join(words),
         WIDTH,
         initial_indent=first,
         subsequent_indent=" " * len(first) if rest is None else rest,
@@ -63,49 +63,49 @@ def coloured(result: Result, text: str) -> str:
 
 
 def established(result: Result) -> str:
-    """What was established, after the verdict's word, and why no more."""
+    """What was established, in a few words after the verdict's own."""
     match result.verdict:
         case Verdict.PROVED | Verdict.PROVED_AT_SCOPE if result.kind == "sometimes":
-            return f"{_when(result, 'reached')}, replayed"
+            return f"reached {when(result)}"
         case Verdict.PROVED | Verdict.PROVED_AT_SCOPE:
             where = "for any size" if result.scope is None else f"at {scope_text(result.scope)}"
             lemmas = f", {counted(len(result.lemmas), 'lemma')}" if result.lemmas else ""
-            by = f", re-checked by {', '.join(result.checked_by)}" if result.checked_by else ""
-            return f"{where}{lemmas}{by}"
+            return where + lemmas
         case Verdict.VIOLATED:
-            return f"{_when(result, '')}{', replayed' if result.replayed else ''}".strip()
+            return when(result)
         case Verdict.HOLDS_TO_DEPTH:
-            return f"{_searched(result)}; {result.reason}".removesuffix("; ")
+            return "not proved"
         case _:
-            parts = [result.reason or "no reason was given"]
-            if result.kind != "sometimes" and result.scope is not None and (result.depth or -1) > 0:
-                parts.append(_searched(result))
-            return "; ".join(parts)
+            return ""
 
 
-def _when(result: Result, verb: str) -> str:
-    if result.depth == 0:
-        return f"{verb} in the initial state".strip()
-    return f"{verb} in {counted(result.depth or 0, 'step')}".strip()
+def limits(result: Result) -> str:
+    """What is known of a claim that is neither proved nor violated, and why no more."""
+    if result.verdict not in (Verdict.HOLDS_TO_DEPTH, Verdict.UNKNOWN, Verdict.VACUOUS):
+        return ""
+    parts: list[str] = []
+    searched = result.kind != "sometimes" and result.scope is not None
+    if searched and result.depth is not None and result.depth >= 0:
+        steps = counted(result.depth, "step")
+        parts.append(f"no counterexample of at most {steps} at {scope_text(result.scope)}")
+    return "; ".join([*parts, result.reason or "no reason is known"])
 
 
-def _searched(result: Result) -> str:
-    steps = counted(result.depth or 0, "step")
-    return f"no counterexample of at most {steps} at {scope_text(result.scope)}"
+def when(result: Result) -> str:
+    """After how many steps something shows."""
+    return "in the initial state" if not result.depth else f"in {counted(result.depth, 'step')}"
 
 
 def verdicts(results: Sequence[Result]) -> Iterator[str]:
-    """One line per property, what is needed to read it below."""
+    """One line per property; below it, what is known where nothing was settled."""
     words = max(len(word(r)) for r in results)
-    names = min(NAMES, max(len(r.property) for r in results))
+    names = max(len(r.property) for r in results)
     for result in results:
-        start = f"  {word(result):{words}}  {result.property:{names}}  "
-        detail = established(result)
-        lines = [start + detail]
-        if len(lines[0]) > WIDTH:
-            lines = [start.rstrip(), *fold(detail, "      ")]
-        yield lines[0].replace(word(result), coloured(result, word(result)), 1)
-        yield from lines[1:]
+        said = coloured(result, word(result)) + " " * (words - len(word(result)))
+        line = f"  {said}  {result.property:{names}}  {established(result)}"
+        yield line.rstrip()
+        if limits(result):
+            yield from fold(limits(result), "      ")
 
 
 def report(design: Design[Any], results: Sequence[Result], seconds: float) -> str:
@@ -114,17 +114,27 @@ def report(design: Design[Any], results: Sequence[Result], seconds: float) -> st
     for result in results:
         if result.verdict is Verdict.VIOLATED:
             lines += ["", *counterexample(result)]
-    lines += ["", *_footing(results), _summary(results, seconds)]
+    lines += ["", *footing(results), _summary(results, seconds)]
     return "\n".join(lines)
 
 
 def _title(design: Design[Any]) -> str:
-    summary = design.doc.partition("\n")[0].strip()
+    summary = first_sentence(design.doc)
     return f"{design.name}: {summary}" if summary else design.name
 
 
-def _footing(results: Sequence[Result]) -> Iterator[str]:
-    """Lemmas and assumptions, each once."""
+def first_sentence(text: str) -> str:
+    """The first sentence of a documentation."""
+    paragraph = " ".join(text.partition("\n\n")[0].split())
+    return re.split(r"(?<=[.]) (?=[A-Z])", paragraph, maxsplit=1)[0]
+
+
+def footing(results: Sequence[Result]) -> Iterator[str]:
+    """What the verdicts rest on: second solvers, lemmas and assumptions, each once."""
+    proofs = [r for r in results if r.verdict is Verdict.PROVED and r.kind != "sometimes"]
+    solvers = dict.fromkeys(name for r in proofs for name in r.checked_by)
+    if solvers:
+        yield from fold(f"proofs re-checked by: {', '.join(solvers)}", "", "  ")
     sharing: dict[tuple[str, ...], list[str]] = {}
     for result in results:
         if result.lemmas:
@@ -155,14 +165,15 @@ def property_of(result: Result) -> Property[Any]:
 
 def headline(result: Result) -> str:
     """The first line of a counterexample: which design, which property, how far."""
-    return f"{result.design} :: {result.property}  {str(result.verdict).upper()} {_when(result, '')}"
+    return f"{result.design} :: {result.property}  {str(result.verdict).upper()} {when(result)}"
 
 
 def counterexample(result: Result) -> Iterator[str]:
     """A trace, step by step: who acts, what is called, only what changed; then what is false."""
     trace, prop = result.trace, property_of(result)
     assert trace is not None
-    yield coloured(result, headline(result))
+    for line in fold(headline(result), "", "  "):
+        yield coloured(result, line)
     yield from fold(prop.summary or "(not documented)", "  ")
     how = "; replayed without a solver" if result.replayed else ""
     yield from fold(f"scope {scope_text(result.scope)}{how}", "  ")
@@ -232,6 +243,8 @@ def _false_part(trace: Trace, prop: Property[Any]) -> Iterator[str]:
     ends = len(trace.states) - 1
     old, new = Naming.of(trace, max(0, ends - 1)), Naming.of(trace, ends)
     yield from fold(reason.text, "  false   ")
+    for number, assignment in enumerate(reason.let):
+        yield from fold(assignment, INDENT if number else "  let     ", INDENT + "  ")
     if reason.witness:
         named = ", ".join(f"{k} = {v}" for k, v in new.witness(reason.witness))
         yield from fold(named, "  at      ")
@@ -249,21 +262,3 @@ def _false_part(trace: Trace, prop: Property[Any]) -> Iterator[str]:
             shown.add(text)
             yield from fold(text, lead, INDENT + "  ")
             lead = INDENT
-
-
-def exit_code(results: Iterable[Result], require_proof: bool) -> int:
-    """0 all is well, 1 violated or vacuous, 3 not settled; of several the worst."""
-    codes = {_code(r, require_proof) for r in results}
-    return next((code for code in (1, 3) if code in codes), 0)
-
-
-def _code(result: Result, require_proof: bool) -> int:
-    match result.verdict:
-        case Verdict.PROVED | Verdict.PROVED_AT_SCOPE:
-            return 0
-        case Verdict.VIOLATED | Verdict.VACUOUS:
-            return 1
-        case Verdict.HOLDS_TO_DEPTH:
-            return 3 if require_proof else 0
-        case Verdict.UNKNOWN:
-            return 3

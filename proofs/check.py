@@ -11,23 +11,27 @@ from mapproof.model.language import solver
 from mapproof.model.language.design import Design, System
 from mapproof.model.language.errors import DesignError
 from mapproof.model.language.property import Property
+from mapproof.model.language.scope import Scope
 from mapproof.model.language.unbounded import check_stratified
 
-from . import second
-from .induction import Induction, induction
+from .induction import Failure, Induction, induction, other_solver, recheck
+from .sampling import refuted
 from .search import Searched, scope_of, search
 from .verdict import Result, Verdict
 
 REPLAY = "concrete replay"
+SAT = "glucose"
+
+Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class Options:
     """How hard to try.
 
-    depth: most steps of a bounded search; scope: sizes by sort class, over those of the design;
-    timeout: seconds for one property's search, and for the proof as a whole; only: names of the
-    properties to report, all if empty.
+    depth: most steps of a bounded search (of a ``sometimes``: twice as many); scope: sizes by sort
+    class, over those of the design; timeout: seconds for the proof as a whole, and for each search;
+    only: names of the properties to report, all if empty.
     """
 
     depth: int = 8
@@ -37,166 +41,164 @@ class Options:
 
 
 def check(
-    design: Design[Any],
-    options: Options = Options(),
-    progress: Callable[[str], None] = lambda _: None,
+    design: Design[Any], options: Options = Options(), progress: Progress = lambda _: None
 ) -> list[Result]:
-    """A result for every property of the design, in its order.
+    """A result for every property of the design (or those of ``options.only``), in their order.
 
     Raises DesignError if the design is wrong, or has no property to check.
     """
-    wanted = [design.property_named(n) for n in options.only] if options.only else list(design.properties)
+    wanted = [design.property_named(n) for n in options.only] or list(design.properties)
     if not wanted:
         raise DesignError(f"{design.name} has no property to check: give Design(properties=[...]) one")
     system = design.system()
     check_stratified(system)
-    started = monotonic()
-    deadline = started + options.timeout
-    claims = [p for p in design.properties if p.kind in ("always", "step")]
-    proof = induction(design, system, [*claims, *design.lemmas], deadline, progress)
-    doubts = _recheck(proof, deadline, progress)
-    proving = monotonic() - started
-    jobs = [_witness(design, p, options, progress) for p in design.properties if p.kind == "sometimes"]
-    idle = [r for r in jobs if r.verdict is not Verdict.PROVED]
-    results = {r.property: r for r in jobs}
+    run = _Run(design, system, options, progress)
+    proof, doubts, seconds = run.proof()
+    shown = run.witnesses([p for p in design.properties if p.kind == "sometimes"])
+    idle = [r for r in shown.values() if r.verdict is not Verdict.PROVED]
+    open_claims = [p for p in wanted if p.kind != "sometimes" and p not in proof.proved]
+    results = shown | run.searched(open_claims, proof)
     for prop in wanted:
-        if prop.kind == "sometimes":
-            continue
-        if prop in proof.proved:
-            result = _proved(design, prop, proof, doubts, idle)
-            results[prop.name] = result.but(seconds=proving / max(1, len(claims)))
-        else:
-            results[prop.name] = _searched(design, system, prop, proof, options, progress)
+        if prop.name not in results:
+            results[prop.name] = run.proved(prop, proof, doubts, idle).but(seconds=seconds)
     return [results[p.name] for p in wanted]
 
 
-def _assumptions(design: Design[Any]) -> tuple[str, ...]:
-    return tuple(a.name for a in design.assumptions)
+@dataclass(frozen=True)
+class _Run:
+    """One check of one design."""
+
+    design: Design[Any]
+    system: System
+    options: Options
+    progress: Progress
+
+    def proof(self) -> tuple[Induction, dict[str, str], float]:
+        """What is inductive, the cells that the second solver doubts, and seconds per property."""
+        started = monotonic()
+        deadline = started + self.options.timeout
+        claims = [p for p in self.design.properties if p.kind in ("always", "step")]
+        false = refuted(self.system, self.scope, [*claims, *self.design.lemmas])
+        proof = induction(
+            self.design,
+            self.system,
+            [p for p in claims if p.name not in false],
+            [p for p in self.design.lemmas if p.name not in false],
+            deadline,
+            self.progress,
+        )
+        for name in false:
+            proof.failures[name] = Failure(None, "sat", "it is false on a random walk")
+        doubts = {}
+        for name, cell in proof.proofs.items():
+            self.progress(f"{name} (second solver)")
+            answer = recheck(cell, deadline).answer
+            if answer != "unsat":
+                other = other_solver(cell.found_by)
+                doubts[name] = f"{other} answers {answer} to {name}, which {cell.found_by} proved"
+        return proof, doubts, (monotonic() - started) / max(1, len(claims))
+
+    @property
+    def scope(self) -> Scope:
+        return scope_of(self.design, self.system, self.options.scope)
+
+    def base(self, prop: Property[Any], verdict: Verdict, **fields: Any) -> Result:
+        assumptions = tuple(a.name for a in self.design.assumptions)
+        return Result(self.design.name, prop.name, prop.kind, verdict, assumptions=assumptions, **fields)
+
+    def proved(
+        self, prop: Property[Any], proof: Induction, doubts: dict[str, str], idle: list[Result]
+    ) -> Result:
+        """Proved, unless the second solver doubts a cell or the design was not seen to do its job."""
+        uses = proof.uses(prop.name)
+        cells = [c for name in (prop.name, *uses) for c in proof.cells_of(name)]
+        for cell in cells:
+            if cell.cell.name in doubts:
+                return self.base(prop, Verdict.UNKNOWN, reason=doubts[cell.cell.name])
+        if idle:
+            names = ", ".join(r.property for r in idle)
+            reason = f"inductive, but the design was not seen to do its job: {names}"
+            return self.base(prop, Verdict.UNKNOWN, lemmas=uses, reason=reason)
+        finders = sorted({c.found_by for c in cells}) or [solver.version()]
+        others = sorted({other_solver(c.found_by) for c in cells})
+        return self.base(
+            prop,
+            Verdict.PROVED,
+            lemmas=uses,
+            solver=", ".join(finders),
+            checked_by=tuple(others),
+        )
+
+    def witnesses(self, jobs: Sequence[Property[Any]]) -> dict[str, Result]:
+        """Each ``sometimes``: proved by a run that shows it, on a small machine where one will do."""
+        started = monotonic()
+        full = self.scope
+        # A job that needs every element busy takes fewer steps on a small machine.
+        scopes = [full] if self.options.scope else [*(_at_most(full, n) for n in (1, 2)), full]
+        results: dict[str, Result] = {}
+        for scope in dict.fromkeys(scopes):
+            left = [p for p in jobs if p.name not in results]
+            try:
+                found = self.search(left, scope, 2 * self.options.depth) if left else {}
+            except DesignError:  # the design's interpretation has no machine so small
+                if scope is full:
+                    raise
+                continue
+            seconds = (monotonic() - started) / max(1, len(jobs))
+            for prop in left:
+                one = found[prop.name]
+                if one.trace is not None:
+                    results[prop.name] = self.shown(prop, Verdict.PROVED, one, seconds)
+                elif scope == full:
+                    reason = one.reason or f"not reached within {one.depth} steps"
+                    results[prop.name] = self.bounded(prop, Verdict.UNKNOWN, one, reason, seconds)
+        return results
+
+    def searched(self, claims: Sequence[Property[Any]], proof: Induction) -> dict[str, Result]:
+        """Those that are not inductive: violated, or hold to the depth that was searched."""
+        started = monotonic()
+        found = self.search(claims, self.scope, self.options.depth) if claims else {}
+        seconds = (monotonic() - started) / max(1, len(claims))
+        results = {}
+        for prop in claims:
+            one = found[prop.name]
+            if one.trace is not None:
+                results[prop.name] = self.shown(prop, Verdict.VIOLATED, one, seconds)
+                continue
+            verdict = Verdict.UNKNOWN if one.reason else Verdict.HOLDS_TO_DEPTH
+            why = f"not proved: {proof.failures[prop.name].explanation}"
+            reason = f"{one.reason}; {why}" if one.reason else why
+            results[prop.name] = self.bounded(prop, verdict, one, reason, seconds)
+        return results
+
+    def search(self, properties: Sequence[Property[Any]], scope: Scope, depth: int) -> dict[str, Searched]:
+        names = ", ".join(p.name for p in properties)
+        return search(
+            self.design,
+            properties,
+            scope,
+            depth,
+            self.options.timeout,
+            lambda k: self.progress(f"{self.design.name}, runs of {k} steps: {names}"),
+        )
+
+    def bounded(
+        self, prop: Property[Any], verdict: Verdict, found: Searched, reason: str, seconds: float
+    ) -> Result:
+        return self.base(
+            prop,
+            verdict,
+            scope=found.scope.names(),
+            depth=found.depth,
+            reason=reason,
+            solver=SAT,
+            seconds=seconds,
+        )
+
+    def shown(self, prop: Property[Any], verdict: Verdict, found: Searched, seconds: float) -> Result:
+        result = self.bounded(prop, verdict, found, "", seconds)
+        return result.but(trace=found.trace, replayed=True, checked_by=(REPLAY,))
 
 
-def _recheck(proof: Induction, deadline: float, progress: Callable[[str], None]) -> dict[str, str]:
-    """The cells that the second solver does not confirm, with its answer."""
-    doubts = {}
-    for name, text in proof.cells.items():
-        progress(f"{name} (second solver)")
-        left = int(1000 * (deadline - monotonic()))
-        answer = second.recheck(text, left) if left > 0 else "unknown"
-        if answer != "unsat":
-            doubts[name] = answer
-    return doubts
-
-
-def _proved(
-    design: Design[Any], prop: Property[Any], proof: Induction, doubts: dict[str, str], idle: list[Result]
-) -> Result:
-    """Proved, unless the second solver doubts a cell or the design was not seen to do its job."""
-    uses = proof.uses[prop.name]
-    base = Result(
-        design.name,
-        prop.name,
-        prop.kind,
-        Verdict.PROVED,
-        lemmas=uses,
-        assumptions=_assumptions(design),
-        checked_by=(second.version(),),
-        solver=solver.version(),
-    )
-    needed = {prop.name, *uses}
-    for cell, answer in doubts.items():
-        if cell.rpartition("::")[2] in needed:
-            return base.but(
-                verdict=Verdict.UNKNOWN,
-                checked_by=(),
-                reason=f"{second.version()} answers {answer} to {cell}, which {solver.version()} proved",
-            )
-    if idle:
-        verdict = Verdict.VACUOUS if any(r.verdict is Verdict.VACUOUS for r in idle) else Verdict.UNKNOWN
-        names = ", ".join(r.property for r in idle)
-        return base.but(verdict=verdict, reason=f"inductive, but the design was not seen to do its job: {names}")
-    return base
-
-
-def _witness(
-    design: Design[Any], prop: Property[Any], options: Options, progress: Callable[[str], None]
-) -> Result:
-    """A ``sometimes``: proved by a run that shows it, at the smallest scope that was tried."""
-    started = monotonic()
-    base = Result(design.name, prop.name, prop.kind, Verdict.PROVED, assumptions=_assumptions(design))
-    full = scope_of(design, design.system(), options.scope)
-    # Small machines first: a job that needs every element busy takes fewer steps there.
-    scopes = [full] if options.scope else [full.with_sizes({s: min(n, full[s]) for s in full}) for n in (1, 2)]
-    found = None
-    for scope in dict.fromkeys((*map(_key, scopes), _key(full))):
-        try:
-            found = search(
-                design,
-                prop,
-                full.with_sizes(dict(scope)),
-                2 * options.depth,
-                started + options.timeout,
-                lambda depth: progress(f"{design.name}::{prop.name} at depth {depth}"),
-            )
-        except DesignError:  # the design's interpretation has no machine so small
-            continue
-        if found.trace is not None:
-            break
-    seconds = monotonic() - started
-    if found is None:
-        return base.but(verdict=Verdict.UNKNOWN, reason="no scope fits the design's assumptions", seconds=seconds)
-    if found.trace is None:
-        reason = found.reason or f"not reached within {found.depth} steps at scope {found.scope}"
-        return base.but(verdict=Verdict.UNKNOWN, reason=reason, scope=found.scope.names(), depth=found.depth, seconds=seconds)
-    return base.but(
-        scope=found.scope.names(),
-        depth=found.depth,
-        trace=found.trace,
-        replayed=True,
-        checked_by=(REPLAY,),
-        solver="glucose",
-        seconds=seconds,
-    )
-
-
-def _key(scope: Any) -> tuple[tuple[Any, int], ...]:
-    return tuple(scope.items())
-
-
-def _searched(
-    design: Design[Any],
-    system: System,
-    prop: Property[Any],
-    proof: Induction,
-    options: Options,
-    progress: Callable[[str], None],
-) -> Result:
-    """Not inductive: violated, or holds to the depth that was searched."""
-    started = monotonic()
-    scope = scope_of(design, system, options.scope)
-    found: Searched = search(
-        design,
-        prop,
-        scope,
-        options.depth,
-        started + options.timeout,
-        lambda depth: progress(f"{design.name}::{prop.name} at depth {depth}"),
-    )
-    failure = proof.failures[prop.name]
-    base = Result(
-        design.name,
-        prop.name,
-        prop.kind,
-        Verdict.VIOLATED,
-        scope=found.scope.names(),
-        depth=found.depth,
-        assumptions=_assumptions(design),
-        solver="glucose",
-        seconds=monotonic() - started,
-    )
-    if found.trace is not None:
-        return base.but(trace=found.trace, replayed=True, checked_by=(REPLAY,))
-    where = f"not proved: {failure.obligation.transition.name} may break it from a state that no known invariant excludes"
-    if failure.answer == "unknown":
-        where = f"not proved: {solver.version()} gave up on {failure.obligation.name} ({failure.reason})"
-    if found.reason:
-        return base.but(verdict=Verdict.UNKNOWN, reason=f"{found.reason}; {where}")
-    return base.but(verdict=Verdict.HOLDS_TO_DEPTH, reason=where)
+def _at_most(scope: Scope, n: int) -> Scope:
+    return scope.with_sizes({sort: min(n, size) for sort, size in scope.items()})

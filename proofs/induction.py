@@ -2,102 +2,195 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any
 
+from mapproof.model.language import solver
 from mapproof.model.language.design import Design, System
 from mapproof.model.language.property import Property
-from mapproof.model.language.solver import Outcome, solve_text
+from mapproof.model.language.solver import Outcome
+from mapproof.model.language.unbounded import Scripts
 
+from . import second
 from .obligations import Obligation, obligations
+
+# z3's first attempts are bounded by its own count of work, so that results do not depend on the
+# speed of the machine: most cells need a tenth of this, and those that need more are cvc5's.
+FIRST_EFFORT = 200_000
+
+
+@dataclass(frozen=True)
+class Proof:
+    """One cell that is met: by which solver, from which invariants, in which text."""
+
+    cell: Obligation
+    invariants: frozenset[str]
+    found_by: str
+    text: str
 
 
 @dataclass(frozen=True)
 class Failure:
     """Why a property is not part of the proof: the cell that could not be met, and how."""
 
-    obligation: Obligation
+    cell: Obligation | None
     answer: str
-    reason: str
+    reason: str = ""
+
+    @property
+    def explanation(self) -> str:
+        """One sentence for the user."""
+        if self.cell is None:
+            return self.reason
+        where = self.cell.transition.name
+        if self.answer == "unknown":
+            return f"the solvers gave up on {self.cell.name} ({self.reason})"
+        return f"{where} may break it from a state that no known invariant excludes"
 
 
-@dataclass(frozen=True)
+@dataclass
 class Induction:
     """The outcome.
 
-    proved: properties and lemmas that are inductive together.
-    uses: for each of them, the other invariants that its cells need, transitively.
-    cells: the text of every cell that a solver was asked, as it was proved.
-    failures: for each property that fell out, the first cell that failed.
+    proved: the claims that hold, and the lemmas that were not refuted; proofs: the cells of the claims
+    and of every lemma that they rest on, by name (cells that need no solver are left out);
+    failures: for each property that fell out, the cell that failed.
     """
 
-    proved: tuple[Property[Any], ...]
-    uses: dict[str, tuple[str, ...]]
-    cells: dict[str, str]
-    failures: dict[str, Failure]
+    proved: tuple[Property[Any], ...] = ()
+    proofs: dict[str, Proof] = field(default_factory=dict)
+    failures: dict[str, Failure] = field(default_factory=dict)
+
+    def cells_of(self, name: str) -> list[Proof]:
+        """The cells of one property."""
+        return [p for p in self.proofs.values() if p.cell.prop.name == name]
+
+    def uses(self, name: str) -> tuple[str, ...]:
+        """The invariants that the proof of a property rests on, besides itself."""
+        found: set[str] = set()
+        todo = [name]
+        while todo:
+            fresh = {i for p in self.cells_of(todo.pop()) for i in p.invariants} - found
+            found |= fresh
+            todo += fresh
+        return tuple(sorted(found - {name}))
 
 
 def induction(
     design: Design[Any],
     system: System,
-    candidates: Sequence[Property[Any]],
+    claims: Sequence[Property[Any]],
+    lemmas: Sequence[Property[Any]],
     deadline: float,
     progress: Callable[[str], None] = lambda _: None,
 ) -> Induction:
-    """The largest subset of the candidates (``always`` and ``step``) that is inductive together.
+    """Which claims are inductive together with lemmas, and with one another.
 
-    Starts from all of them and drops those with a cell that is not met, until none is left to drop;
-    a cell is solved again only when a dropped property was in its unsat core.
+    Starts by assuming all candidates.  A claim is proved cell by cell; a candidate that turns up in
+    an unsat core has to be proved as well; one with a cell that is not met is dropped, and what
+    rested on it is proved again without.  ``deadline`` is a value of time.monotonic().
     """
-    standing = list(candidates)
-    grid = {p.name: [o for o in obligations(design, system, [p]) if not o.trivial] for p in standing}
-    cores: dict[str, frozenset[str]] = {}
-    failures: dict[str, Failure] = {}
-    while True:
-        hypotheses = [p for p in standing if p.kind == "always"]
-        names = {h.name for h in hypotheses}
-        dropped: list[Property[Any]] = []
-        for prop in standing:
-            for cell in grid[prop.name]:
-                if cell.name in cores and cores[cell.name] <= names:
-                    continue
-                progress(cell.name)
-                outcome = _solve(cell.text(system, hypotheses), deadline)
-                if outcome.answer != "unsat":
-                    failures[prop.name] = Failure(cell, outcome.answer, outcome.reason)
-                    dropped.append(prop)
-                    break
-                cores[cell.name] = _invariants(outcome.core)
-        if not dropped:
-            break
-        standing = [p for p in standing if p not in dropped]
-    by_name = {p.name: p for p in standing}
+    result = Induction()
+    prover = _Prover(system, deadline)
+    standing = {p.name: p for p in (*claims, *lemmas)}
     cells = {
-        cell.name: cell.text(system, [by_name[n] for n in sorted(cores[cell.name])])
-        for prop in standing
-        for cell in grid[prop.name]
+        name: [o for o in obligations(design, system, [p]) if not o.trivial]
+        for name, p in standing.items()
     }
-    return Induction(tuple(standing), {p.name: _uses(p.name, grid, cores) for p in standing}, cells, failures)
+    while True:
+        needed = _needed([p for p in claims if p.name in standing], standing, cells, result.proofs)
+        todo = next((c for c in needed if not _met(result.proofs.get(c.name), standing)), None)
+        if todo is None:
+            break
+        progress(todo.name)
+        outcome = prover.prove(todo, [p for p in standing.values() if p.kind == "always"])
+        if isinstance(outcome, Failure):
+            result.failures[todo.prop.name] = outcome
+            del standing[todo.prop.name]
+        else:
+            result.proofs[todo.name] = outcome
+    kept = {c.name for c in needed}
+    result.proofs = {n: p for n, p in result.proofs.items() if n in kept}
+    result.proved = tuple(p for p in (*claims, *lemmas) if p.name in standing)
+    return result
 
 
-def _solve(text: str, deadline: float) -> Outcome:
-    left = deadline - monotonic()
-    return solve_text(text, int(1000 * left)) if left > 0 else Outcome("unknown", (), "time limit")
+def _met(proof: Proof | None, standing: Mapping[str, Property[Any]]) -> bool:
+    return proof is not None and proof.invariants <= standing.keys()
 
 
-def _invariants(core: Sequence[str]) -> frozenset[str]:
-    return frozenset(n.removeprefix("invariant.") for n in core if n.startswith("invariant."))
+def _needed(
+    claims: Sequence[Property[Any]],
+    standing: Mapping[str, Property[Any]],
+    cells: Mapping[str, Sequence[Obligation]],
+    proofs: Mapping[str, Proof],
+) -> list[Obligation]:
+    """The cells of the claims and of every invariant that a proof so far rests on."""
+    found: list[Obligation] = []
+    names = [p.name for p in claims]
+    for name in names:  # grows
+        for cell in cells[name]:
+            found.append(cell)
+            proof = proofs.get(cell.name)
+            if proof is not None and _met(proof, standing):
+                names += (i for i in sorted(proof.invariants) if i not in names)
+    return found
 
 
-def _uses(name: str, grid: dict[str, list[Obligation]], cores: dict[str, frozenset[str]]) -> tuple[str, ...]:
-    """The invariants that a proof rests on, besides the property itself."""
-    found: set[str] = set()
-    todo = [name]
-    while todo:
-        for cell in grid[todo.pop()]:
-            fresh = cores[cell.name] - found
-            found |= fresh
-            todo += fresh
-    return tuple(sorted(found - {name}))
+class _Prover:
+    """Settles cells: z3 with few hypotheses, z3 with all, cvc5, and z3 with all the time left."""
+
+    def __init__(self, system: System, deadline: float) -> None:
+        self.system = system
+        self.deadline = deadline
+        self.scripts = Scripts()
+
+    def prove(self, cell: Obligation, hypotheses: Sequence[Property[Any]]) -> Proof | Failure:
+        near = cell.near(hypotheses)
+        if len(near) < len(hypotheses):
+            outcome = self._z3(cell, near, FIRST_EFFORT)
+            if outcome.answer == "unsat":
+                return self._proof(cell, near, outcome, solver.version())
+        outcome = self._z3(cell, hypotheses, FIRST_EFFORT)
+        name = solver.version()
+        if outcome.answer == "unknown":
+            outcome = self._cvc5(cell, hypotheses)
+            name = second.version()
+        if outcome.answer == "unsat":
+            return self._proof(cell, hypotheses, outcome, name)
+        return Failure(cell, outcome.answer, outcome.reason)
+
+    def _proof(
+        self, cell: Obligation, hypotheses: Iterable[Property[Any]], outcome: Outcome, name: str
+    ) -> Proof:
+        core = {n.removeprefix("invariant.") for n in outcome.core if n.startswith("invariant.")}
+        used = [h for h in hypotheses if h.name in core]
+        text = cell.text(self.scripts, self.system, used)
+        return Proof(cell, frozenset(h.name for h in used), name, text)
+
+    def _z3(self, cell: Obligation, hypotheses: Iterable[Property[Any]], effort: int) -> Outcome:
+        text = cell.text(self.scripts, self.system, hypotheses)
+        return self._within(lambda left: solver.solve_text(text, left, effort))
+
+    def _cvc5(self, cell: Obligation, hypotheses: Iterable[Property[Any]]) -> Outcome:
+        text = cell.text(self.scripts, self.system, hypotheses)
+        return self._within(lambda left: second.solve_text(text, left))
+
+    def _within(self, solve: Callable[[int], Outcome]) -> Outcome:
+        left = int(1000 * (self.deadline - monotonic()))
+        return solve(left) if left > 0 else Outcome("unknown", (), "time limit")
+
+
+def other_solver(found_by: str) -> str:
+    """The solver that re-checks what a solver found."""
+    return solver.version() if found_by == second.version() else second.version()
+
+
+def recheck(proof: Proof, deadline: float) -> Outcome:
+    """What the solver that did not find a cell's proof says of the same claim."""
+    left = max(1, int(1000 * (deadline - monotonic())))
+    if proof.found_by == second.version():
+        return solver.solve_text(proof.text, left)
+    return second.solve_text(proof.text, left)

@@ -7,10 +7,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from mapproof.model.language.design import Design, System
-from mapproof.model.language.nodes import FALSE_NODE, TRUE_NODE, Node, negate
+from mapproof.model.language.nodes import (
+    FALSE_NODE,
+    TRUE_NODE,
+    Component,
+    Node,
+    components_of,
+    negate,
+)
 from mapproof.model.language.operation import Transition
 from mapproof.model.language.property import Property
-from mapproof.model.language.unbounded import after, script
+from mapproof.model.language.unbounded import Scripts, after
 
 
 @dataclass(frozen=True)
@@ -31,13 +38,18 @@ class Obligation:
     def name(self) -> str:
         return f"{self.design}::{self.transition.name}::{self.prop.name}"
 
-    def text(self, system: System, hypotheses: Iterable[Property[Any]]) -> str:
+    def text(self, scripts: Scripts, system: System, hypotheses: Iterable[Property[Any]]) -> str:
         """The obligation as an SMT-LIB script that is unsatisfiable where it is met."""
         facts = [(f"assumption.{i}", axiom) for i, axiom in enumerate(system.axioms)]
         if not self.initial:
             facts += ((f"invariant.{h.name}", h.closed()) for h in hypotheses)
-        facts += [("when", self.transition.when), ("goal", negate(self.goal))]
-        return script([(n, f) for n, f in facts if f != TRUE_NODE], [self.name])
+        facts += [("%when", self.transition.when), ("%goal", negate(self.goal))]  # no map's name
+        return scripts.script([(n, f) for n, f in facts if f != TRUE_NODE], [self.name])
+
+    def near(self, hypotheses: Iterable[Property[Any]]) -> list[Property[Any]]:
+        """The hypotheses that speak only of what the obligation speaks of: mostly they suffice."""
+        about = _mutable(self.goal, self.transition.when, self.prop.closed())
+        return [h for h in hypotheses if _mutable(h.closed()) <= about]
 
     @property
     def trivial(self) -> bool:
@@ -46,6 +58,10 @@ class Obligation:
         if self.transition.when == FALSE_NODE or self.goal == TRUE_NODE:
             return True
         return not self.initial and self.prop.kind == "always" and self.goal == self.prop.closed()
+
+
+def _mutable(*terms: Node) -> set[Component]:
+    return {c for c in components_of(*terms) if not c.rigid}
 
 
 def obligations(

@@ -1,10 +1,9 @@
-"""Bounded search: the shortest run to a violation, over circuits and a SAT solver."""
+"""Bounded search: shortest runs to a violation, over circuits and a SAT solver."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import product
 from time import monotonic
 from typing import Any
 
@@ -25,7 +24,7 @@ DEFAULT_SIZE = 2
 
 @dataclass(frozen=True)
 class Searched:
-    """The outcome of a search: a trace, or the depth to which there is none, or why it stopped."""
+    """The outcome for one property: a trace, or the depth to which there is none, or why it stopped."""
 
     trace: Trace | None
     depth: int
@@ -33,7 +32,9 @@ class Searched:
     reason: str = ""
 
 
-def scope_of(design: Design[Any], system: System, sizes: Mapping[Any, int] | None = None) -> Scope:
+def scope_of(
+    design: Design[Any], system: System, sizes: Mapping[Any, int] | None = None
+) -> Scope:
     """The scope of a bounded search: what is asked for, else what the design says, else 2 each."""
     chosen = {**design.scope, **(sizes or {})}
     return Scope({sort: chosen.get(sort, DEFAULT_SIZE) for sort in system.sorts})
@@ -41,126 +42,153 @@ def scope_of(design: Design[Any], system: System, sizes: Mapping[Any, int] | Non
 
 def search(
     design: Design[Any],
-    prop: Property[Any],
+    properties: Sequence[Property[Any]],
     scope: Scope,
     depth: int,
-    deadline: float,
+    timeout: float,
     progress: Callable[[int], None] = lambda _: None,
-) -> Searched:
-    """The shortest run, of at most ``depth`` steps, that violates the property, at the smallest
-    scope within ``scope`` that has one so short; for a ``sometimes``, the shortest run that shows it
-    at ``scope`` itself.
+) -> dict[str, Searched]:
+    """For each property the shortest run, of at most ``depth`` steps, that violates it, shrunk to a
+    scope in which no sort can be made smaller; for a ``sometimes``, the shortest run that shows it,
+    at ``scope`` itself.  All properties share one unrolling.
 
-    ``deadline`` is a value of time.monotonic().
+    ``timeout`` is in seconds, for the whole search.  Raises DesignError if the design has no machine
+    at the scope.
     """
-    system = design.system()
-    claim = prop.closed()
-    witness, two_states = prop.kind == "sometimes", prop.kind == "step"
-    goal = negate(claim) if witness else claim
-    sliced = system.sliced(claim)
-    first = int(two_states)
-    at = first
+    deadline = monotonic() + timeout
+    claims = [p.closed() for p in properties]
+    system = design.system().sliced(*claims)
+    hunt = _Hunt(system, _restricted(scope, system))
+    goals = {p.name: _Goal(p) for p in properties}
+    found: dict[str, Searched] = {}
+    at = 0
     try:
-        hunt = _Hunt(sliced, scope, goal, two_states)
-        for at in range(first, depth + 1):
+        for at in range(depth + 1):
             progress(at)
-            run = hunt.run_of(at, deadline)
-            if run is not None:
-                if not witness:
-                    run = _smallest(sliced, scope, goal, two_states, at, run, deadline)
-                trace = _replayed(design, system, prop, *run, scope)
-                return Searched(trace, len(trace.events), run[0])
-            if hunt.dead_end:
-                return Searched(None, depth, scope)
+            if not hunt.reach(at):
+                break
+            for prop in [p for p in properties if p.name not in found]:
+                run = hunt.run_of(goals[prop.name], deadline)
+                if run is not None:
+                    found[prop.name] = _settled(design, prop, run, scope, deadline)
     except TimeoutError as error:
-        return Searched(None, at - 1, scope, f"depth {at} of the bounded search: {error}")
-    return Searched(None, depth, scope)
+        why = f"step {at} of the bounded search: {error}"
+        return {p.name: found.get(p.name) or Searched(None, at - 1, scope, why) for p in properties}
+    return {p.name: found.get(p.name) or Searched(None, depth, scope) for p in properties}
 
 
-Run = tuple[Scope, dict[Cell, int], list[Event]]
+@dataclass(frozen=True)
+class _Run:
+    """A run of a sliced system, as the solver found it."""
+
+    scope: Scope
+    boot: dict[Cell, int]
+    events: list[Event]
+
+
+class _Goal:
+    """What a run is to end in, as a closed term that is false there."""
+
+    def __init__(self, prop: Property[Any]) -> None:
+        self.term: Node = negate(prop.closed()) if prop.kind == "sometimes" else prop.closed()
+        self.two_states = prop.kind == "step"
 
 
 class _Hunt:
-    """Looks for runs of exactly so many steps, one step longer at a time."""
+    """Looks for runs of a growing length."""
 
-    def __init__(self, system: System, scope: Scope, goal: Node, two_states: bool) -> None:
+    def __init__(self, system: System, scope: Scope) -> None:
         self.scope = scope
-        self.goal = goal
-        self.two_states = two_states
         self.unrolling = Unrolling(system, scope)
         self.solving = CircuitSolver(self.unrolling.circuit)
         self.solving.require(self.unrolling.possible)
         self.dead_end = self.unrolling.possible == c.FALSE
 
-    def run_of(self, depth: int, deadline: float) -> Run | None:
+    def reach(self, depth: int) -> bool:
+        """Unroll to runs of so many steps; false if there are none so long."""
+        while len(self.unrolling.enabled) < depth and not self.dead_end:
+            self.unrolling.extend()
+            self.solving.require(self.unrolling.enabled[-1])
+            self.dead_end = self.unrolling.enabled[-1] == c.FALSE
+        return not self.dead_end
+
+    def run_of(self, goal: _Goal, deadline: float) -> _Run | None:
+        """A run of the length reached that ends in the goal."""
         unrolling = self.unrolling
-        while len(unrolling.enabled) < depth and not self.dead_end:
-            unrolling.extend()
-            self.solving.require(unrolling.enabled[-1])
-            self.dead_end = unrolling.enabled[-1] == c.FALSE
-        if self.dead_end:
+        if goal.two_states and not unrolling.enabled:
             return None
-        if not self.solving.holds(unrolling.violation(self.goal, self.two_states), deadline):
+        if not self.solving.holds(unrolling.violation(goal.term, goal.two_states), deadline):
             return None
         true = self.solving.model()
-        boot = unrolling.arbitrary(true)
-        places = {place: (component, key) for component, key, place in unrolling.layout.cells()}
-        return self.scope, {places[p]: v for p, v in boot.items()}, unrolling.events(true)
+        cells = {place: (component, key) for component, key, place in unrolling.layout.cells()}
+        boot = {cells[place]: value for place, value in unrolling.arbitrary(true).items()}
+        return _Run(self.scope, boot, unrolling.events(true))
 
 
-def _smallest(
-    system: System, scope: Scope, goal: Node, two_states: bool, depth: int, run: Run, deadline: float
-) -> Run:
-    """A run no longer than this one at a scope with the fewest elements.
+def _settled(
+    design: Design[Any], prop: Property[Any], run: _Run, scope: Scope, deadline: float
+) -> Searched:
+    """The run made as small as it goes, and replayed on the whole design."""
+    if prop.kind != "sometimes":
+        run = _smallest(design.system().sliced(prop.closed()), _Goal(prop), run, deadline)
+    trace = _replayed(design, prop, run, scope)
+    return Searched(trace, len(run.events), run.scope)
 
-    A run at a scope is taken to be one at every larger scope, too.  Sizes are lowered one at a time;
-    then every scope with one element fewer is tried, until none has a run.
+
+def _smallest(system: System, goal: _Goal, run: _Run, deadline: float) -> _Run:
+    """A run no longer than this one at a scope in which no sort can be made smaller.
+
+    A scope is not tried if a larger one had no such run.
     """
-    sorts = list(scope)
+    sizes = dict(_restricted(run.scope, system))
+    hopeless: list[dict[Any, int]] = []
+    before = None
+    while sizes != before:
+        before = dict(sizes)
+        for sort in sorted(sizes, key=lambda s: -sizes[s]):
+            for size in range(1, sizes[sort]):
+                small = {**sizes, sort: size}
+                if any(all(small[s] <= h[s] for s in small) for h in hopeless):
+                    continue
+                try:
+                    shorter = _shortest(_Hunt(system, Scope(small)), goal, len(run.events), deadline)
+                except (DesignError, TimeoutError):  # the interpretation has no such scope
+                    continue
+                if shorter is not None:
+                    sizes, run = small, shorter
+                    break
+                hopeless.append(small)
+    return run
 
-    def attempt(sizes: tuple[int, ...]) -> Run | None:
-        try:
-            small = _Hunt(system, Scope(dict(zip(sorts, sizes, strict=True))), goal, two_states)
-            runs = (small.run_of(at, deadline) for at in range(depth + 1) if at or not two_states)
-            return next((run for run in runs if run is not None), None)
-        except (DesignError, TimeoutError):  # an interpretation that has no such scope; out of time
-            return None
 
-    def with_total(total: int) -> Iterator[tuple[int, ...]]:
-        return (s for s in product(*(range(1, scope[k] + 1) for k in sorts)) if sum(s) == total)
-
-    best = tuple(scope[s] for s in sorts)
-    for i in range(len(sorts)):
-        while best[i] > 1:
-            lower = (*best[:i], best[i] - 1, *best[i + 1 :])
-            found = attempt(lower)
-            if found is None:
-                break
-            best, run = lower, found
-    while True:
-        better = next(((s, r) for s in with_total(sum(best) - 1) if (r := attempt(s))), None)
-        if better is None:
+def _shortest(hunt: _Hunt, goal: _Goal, depth: int, deadline: float) -> _Run | None:
+    for at in range(depth + 1):
+        run = hunt.run_of(goal, deadline) if hunt.reach(at) else None
+        if run is not None:
             return run
-        best, run = better
+    return None
 
 
-def _replayed(
-    design: Design[Any], system: System, prop: Property[Any], scope: Scope, boot: dict[Cell, int], events: list[Event], wide: Scope
-) -> Trace:
+def _restricted(scope: Scope, system: System) -> Scope:
+    """The sizes of the sorts that a sliced system has."""
+    return Scope({sort: scope[sort] for sort in system.sorts})
+
+
+def _replayed(design: Design[Any], prop: Property[Any], run: _Run, wide: Scope) -> Trace:
     """The run of the sliced system as a run of the whole design, replayed concretely."""
-    full = scope_of(design, system, {**wide, **scope})
-    machine = Machine(system, full)
+    system = design.system()
+    machine = Machine(system, wide.with_sizes(run.scope))
     transitions = {t.name: t for t in system.transitions}
-    whole = [Event(transitions[e.transition.name], e.arguments) for e in events]
-    return replay(design, prop, machine, complete_boot(system, machine, boot), whole)
+    events = [Event(transitions[e.transition.name], e.arguments) for e in run.events]
+    return replay(design, prop, machine, complete_boot(system, machine, run.boot), events)
 
 
 def complete_boot(system: System, machine: Machine, fixed: dict[Cell, int]) -> dict[int, int]:
     """Values for every arbitrary place before booting that agree with ``fixed`` and with the
-    design's assumptions about the maps that the slice left out."""
+    design's assumptions about the maps that a slice left out."""
     places = {(component, key): place for component, key, place in machine.layout.cells()}
     known = {places[cell]: value for cell, value in fixed.items()}
-    open_cells = set(machine.free_cells()) - known.keys()
+    open_cells = set(machine.layout.arbitrary) - known.keys()
     if not open_cells:
         return known
     encoder = Encoder(system, machine.scope)
@@ -171,11 +199,11 @@ def complete_boot(system: System, machine: Machine, fixed: dict[Cell, int]) -> d
             entry = place - machine.layout.offset[component]
             state[component][entry] = encoder.constant(component.value, known[place])
     solving = CircuitSolver(encoder.circuit)
-    facts = encoder.circuit.all(encoder.literal(n, {}, state) for n in (*system.axioms, system.init.when))
-    if not solving.holds(facts, monotonic() + 60):
+    facts = [encoder.literal(n, {}, state) for n in (*system.axioms, system.init.when)]
+    if not solving.holds(encoder.circuit.all(facts), monotonic() + 60):
         raise DesignError(f"the assumptions of the design cannot hold at scope {machine.scope}")
     true = solving.model()
-    sizes = {place: machine.scope[component.value] for (component, _), place in places.items()}
-    for place, inputs in bits.items():
-        known[place] = min(sum(true(b) << i for i, b in enumerate(inputs)), sizes[place] - 1)
+    for (component, _), place in places.items():
+        if place in bits:
+            known[place] = encoder.number(bits[place], component.value, true)
     return known

@@ -1,10 +1,12 @@
-"""The second solver: cvc5 re-checks what z3 has proved, from the same text."""
+"""The second solver: cvc5, which reads the same text as z3."""
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 import cvc5
+
+from mapproof.model.language.solver import Outcome
 
 
 def version() -> str:
@@ -12,24 +14,27 @@ def version() -> str:
     return f"cvc5 {cvc5.__version__}"
 
 
-def recheck(text: str, milliseconds: int) -> Literal["sat", "unsat", "unknown"]:
-    """The second solver's answer to one SMT-LIB script.
+def solve_text(text: str, milliseconds: int) -> Outcome:
+    """Solve one SMT-LIB 2 script.
 
     Raises ValueError if cvc5 cannot read the text.
     """
-    terms = cvc5.TermManager()
-    solver = cvc5.Solver(terms)
+    solver = cvc5.Solver(cvc5.TermManager())
     solver.setOption("tlimit-per", str(max(1, milliseconds)))
     parser = cvc5.InputParser(solver)
-    parser.setStringInput(cvc5.InputLanguage.SMT_LIB_2_6, text, "obligation")
+    parser.setStringInput(cvc5.InputLanguage.SMT_LIB_2_6, text + "(get-unsat-core)\n", "obligation")
     symbols = parser.getSymbolManager()
-    answer: Any = ""
+    answer = ""
     try:
         while not (command := parser.nextCommand()).isNull():
-            answer = command.invoke(solver, symbols) or answer
+            said: Any = command.invoke(solver, symbols)
+            if answer:  # the command after check-sat
+                return Outcome("unsat", tuple(str(said).strip("()\n ").split()))
+            answer = str(said).strip()
+            if answer == "sat":
+                return Outcome("sat")
+            if answer not in ("", "unsat"):
+                return Outcome("unknown", (), answer)
     except Exception as error:  # cvc5 raises its own types for malformed text
         raise ValueError(f"cvc5 cannot read the obligation: {error}") from None
-    answer = str(answer).strip()
-    if answer in ("sat", "unsat"):
-        return "sat" if answer == "sat" else "unsat"
-    return "unknown"
+    raise ValueError("the obligation has no check-sat")

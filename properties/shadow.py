@@ -44,9 +44,10 @@ def interface_used_on_kernel_addresses(s: Kaiser, va: Va) -> Bool:
 
 @always
 def shadow_kernel_half_is_supervisor(s: Kaiser, m: Mm, va: Va) -> Bool:
-    """No kernel page is accessible to user mode through the shadow."""
-    found = walk(s, s.shadow_pgd[m], va)
-    return (~s.is_user(va) & found.present).implies(~found.user)
+    """No leaf of the shadow's kernel half has US: upper levels are not relied on to take it away."""
+    top = s.pgd.entry(s.shadow_pgd[m], s.pgd_index[va])
+    leaf = s.pte.entry(top.table.value, s.pte_index[va])
+    return (~s.is_user(va) & top.present & leaf.present).implies(~leaf.user)
 
 
 @sometimes

@@ -1,7 +1,7 @@
 """The user half of the two top-level tables.
 
 What it checks: shadow and kernel PGD have the same user-half entries, apart from the NX that poisons
-the kernel's copy, outside a write that holds page_table_lock; user mode runs on the shadow; a top-
+the kernel's copy, outside the window of a set_pgd(); user mode runs on the shadow; a top-
 level or last-level entry that is not present is all zero.
 Why it matters: both halves share one set of user tables, which is what makes KAISER affordable; an
 entry in one half alone is a mapping that munmap() does not undo or that user code cannot reach.
@@ -20,23 +20,15 @@ from mapproof.model.machine.sorts import Cpu, Mm, Pgd, PgdSlot, Pte, PteSlot
 from mapproof.model.operations.kaiser import Kaiser
 
 
-def _halves_agree(s: Kaiser, m: Mm, i: PgdSlot) -> Bool:
+@always
+def user_half_equal(s: Kaiser, m: Mm, i: PgdSlot, cpu: Cpu) -> Bool:
+    """User-half entries of shadow and kernel PGD are equal modulo NX, except between the two writes
+    of a set_pgd() that holds page_table_lock, or while no CPU runs the process in user mode."""
     kernel, shadow = s.pgd.entry(s.kernel_pgd[m], i), s.pgd.entry(s.shadow_pgd[m], i)
-    return s.pgd.same(kernel, shadow, except_for=("nx",))
-
-
-@always
-def user_half_equal(s: Kaiser, m: Mm, i: PgdSlot) -> Bool:
-    """User-half entries of shadow and kernel PGD are equal modulo NX, unless page_table_lock is held."""
-    return (s.user_half[i] & ~s.page_table_lock[m]).implies(_halves_agree(s, m, i))
-
-
-@always
-def user_mode_sees_the_kernels_view(s: Kaiser, cpu: Cpu, i: PgdSlot) -> Bool:
-    """While user code runs, its shadow has the kernel's user half, unless page_table_lock is held."""
-    m = s.loaded_mm[cpu]
-    running = (s.mode[cpu] == Mode.USER) & s.user_half[i] & ~s.page_table_lock[m]
-    return running.implies(_halves_agree(s, m, i))
+    equal = s.pgd.same(kernel, shadow, except_for=("nx",))
+    user_mode = (s.mode[cpu] == Mode.USER) & (s.loaded_mm[cpu] == m)
+    window = s.in_set_pgd[m] & (s.page_table_lock[m] | ~user_mode)
+    return s.user_half[i].implies(equal | window)
 
 
 @always

@@ -68,6 +68,7 @@ class BruteForce:
         for p in design.procedures:
             for actor in self.domain(p.actor):
                 self.cells[f"{p.name}.at", (actor,)] = ["IDLE", *(s.at for s in p.steps[1:])]
+        self.start = Event(design.init.name, design.init(design.state(0)))
         self.events = list(self._events())
         self._claims: dict[Property[Any], list[tree.Node]] = {}
 
@@ -169,6 +170,8 @@ class BruteForce:
         if event.move:
             procedure, actor, _, end = event.move
             new[f"{procedure.name}.at", (actor,)] = end
+        if event is self.start:
+            new |= {cell: "IDLE" for cell, domain in self.cells.items() if "IDLE" in domain}
         return new
 
     def successors(self, state: Frozen) -> Iterator[Frozen]:
@@ -186,16 +189,10 @@ class BruteForce:
             if all_of(self.holds(a, state, state) for a in self.design.assumptions) is not False:
                 yield state
 
-    def boot(self, state: State) -> State | None:
-        """The initial state that comes of an arbitrary one."""
-        start = Event("boot", self.design.init(self.design.state(0)))
-        idle: State = {cell: "IDLE" for cell, domain in self.cells.items() if "IDLE" in domain}
-        return {**self.after(state, start), **idle} if self.enabled(state, start) else None
-
     def layers(self) -> list[set[Frozen]]:
         """The states after exactly 0, 1, 2, ... steps, to one step beyond the last new one."""
-        starts = map(self.boot, self.all_states())
-        layers = [{tuple(s.values()) for s in starts if s is not None}]
+        able = (s for s in self.all_states() if self.enabled(s, self.start))
+        layers = [{tuple(self.after(s, self.start).values()) for s in able}]
         seen: set[Frozen] = set()
         while not layers[-1] <= seen:
             seen |= layers[-1]
@@ -228,11 +225,11 @@ class BruteForce:
         return None
 
     def breaks(self, name: str, prop: Property[Any], hypotheses: Sequence[Property[Any]]) -> Any:
-        """Whether the transition (``boot`` too) can break the property from some state, reachable or
+        """Whether the transition (or the start) can break the property from some state, reachable or
         not, in which the hypotheses hold."""
         verdict: Any = False
         for old in self.all_states():
-            for event in self.events:
+            for event in (self.start, *self.events):
                 if event.name == name:
                     facts = [self.holds(h, old, old) for h in hypotheses]
                     broken = negation(self.holds(prop, old, self.after(old, event)))

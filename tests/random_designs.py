@@ -9,8 +9,11 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from itertools import product
 from math import prod
+from operator import and_
+from random import Random
 from typing import Any, get_args, get_origin
 
 from hypothesis import assume
@@ -18,6 +21,7 @@ from hypothesis import strategies as st
 
 from mapproof.model import language as lang
 from mapproof.model.language import Bool, Design, Enumeration, Opt, Procedure, Scope, Sort
+from mapproof.proofs.search import scope_of
 
 Env = tuple[tuple[Any, ...], tuple[Any, ...]]  # the states (one or two), the variables in sight
 Make = Callable[[Env], Any]  # drawn once, it builds its term anew wherever it is called
@@ -70,20 +74,20 @@ class Part:
 
 
 class Writer:
-    """Draws terms over the maps, procedures and variables in sight, from the leaves upwards."""
+    """Writes random terms over the maps, procedures and variables in sight."""
 
     def __init__(
         self,
-        draw: st.DrawFn,
+        random: Random,
         sorts: Sequence[Any],
         parts: Sequence[Part],
         procedures: Sequence[Procedure] = (),
         variables: Sequence[Any] = (),
         states: int = 1,
     ) -> None:
-        self.draw, self.sorts, self.parts, self.states = draw, sorts, parts, states
+        self.random, self.sorts, self.parts, self.states = random, sorts, parts, states
         self.procedures, self.variables = procedures, tuple(variables)
-        self.pool: dict[Any, list[Make]] = {}
+        self.pool: dict[Any, list[Make]] = {}  # simple terms by sort
         for sort in (s for s in sorts if issubclass(s, Enumeration)):
             self._add(sort, *(lambda _, c=getattr(sort, n): c for n in sort.values))
         for i, sort in enumerate(self.variables):
@@ -95,18 +99,18 @@ class Writer:
             self._add(base_of(sort), lambda env, o=self.pick(self.pool[sort]): o(env).value)
 
     def pick(self, options: Iterable[Any]) -> Any:
-        return self.draw(st.sampled_from(list(options)))
+        return self.random.choice(list(options))
 
     def also(self, *variables: Any) -> Writer:
         """The same with more variables in sight."""
         sight = (*self.variables, *variables)
-        return Writer(self.draw, self.sorts, self.parts, self.procedures, sight, self.states)
+        return Writer(self.random, self.sorts, self.parts, self.procedures, sight, self.states)
 
     def _add(self, sort: Any, *makes: Make) -> None:
         self.pool.setdefault(sort, []).extend(makes)
 
     def _epoch(self) -> int:
-        return self.draw(st.integers(0, self.states - 1))
+        return self.pick(range(self.states))
 
     def _read(self, part: Part) -> Make:
         keys, epoch = [self.pick(self.pool[k]) for k in part.keys], self._epoch()
@@ -148,8 +152,13 @@ class Writer:
         }
         return lambda env: combine[how](a(env), b(env))
 
+    def rare(self) -> Make:
+        """A conjunction that takes some steps to come true where every map starts empty."""
+        atoms = [self._atom() for _ in range(self.pick([2, 2, 3]))]
+        return lambda env: reduce(and_, [a(env) for a in atoms])
+
     def _quantified(self, depth: int) -> Make:
-        bound = self.draw(st.lists(st.sampled_from(self.sorts), min_size=1, max_size=2))
+        bound = [self.pick(self.sorts) for _ in range(self.pick([1, 2]))]
         body = self.also(*bound).formula(depth)
         op: Any = self.pick([lang.forall, lang.exists])
         return lambda env: op(*bound, taking(len(bound), lambda *v: body((env[0], env[1] + v))))
@@ -158,7 +167,7 @@ class Writer:
         options: list[Make] = list(self.pool.get(Bool, ())) * 2
         for sort, makes in self.pool.items():
             if sort is not Bool and len(makes) > 1:
-                a, b = self.pick(makes), self.pick(makes)
+                a, b = self.random.sample(makes, 2)
                 options.append(lambda env, a=a, b=b: a(env) == b(env))
                 options.append(lambda env, a=a, b=b: a(env) != b(env))
             if sort is not base_of(sort):
@@ -178,25 +187,35 @@ class Writer:
 
     # Writes.
 
-    def write(self, part: Part, every: bool = False) -> Make | None:
-        """One write of a map, if there is a value; of ``every`` entry where that is wanted."""
+    def empty(self, part: Part) -> Make | None:
+        """The least remarkable value of a map."""
+        if part.value is Bool:
+            return lambda _: lang.FALSE
+        if part.value is not base_of(part.value):
+            return lambda _: lang.NONE
+        return next(iter(self.pool.get(part.value, ())), None)
+
+    def write(self, part: Part, start: bool = False) -> Make | None:
+        """One write of a map, if there is a value; at the ``start`` of every entry, mostly empty."""
+        inner = self.also(*part.keys)
+        value = inner.empty(part) if start and self.pick([True, True, False]) else None
+        value = value or inner.term(part.value)
+        if value is None:
+            return None
         if part.kind is lang.Var:
-            value = self.term(part.value)
-            return value and (lambda env: getattr(env[0][0], part.name).become(value(env)))
-        if not every and all(self.pool.get(k) for k in part.keys) and self.pick([True, False]):
+            return lambda env: getattr(env[0][0], part.name).become(value(env))
+        if not start and all(self.pool.get(k) for k in part.keys) and self.pick([True, False]):
             keys, new = [self.pick(self.pool[k]) for k in part.keys], self.term(part.value)
             return new and (
                 lambda env: getattr(env[0][0], part.name).set(tuple(k(env) for k in keys), new(env))
             )
-        inner, count = self.also(*part.keys), len(part.keys)
-        each = inner.term(part.value)
-        where = None if every or self.pick([True, False]) else inner.formula(1)
-        if each is None:
-            return None
+        where = None if start or self.pick([True, False]) else inner.formula(1)
 
         def fill(env: Env) -> Any:
             lambdas = [
-                taking(count, lambda *v, m=m: m((env[0], env[1] + v))) for m in (each, where) if m
+                taking(len(part.keys), lambda *v, m=m: m((env[0], env[1] + v)))
+                for m in (value, where)
+                if m
             ]
             return getattr(env[0][0], part.name).fill(*lambdas)
 
@@ -206,7 +225,7 @@ class Writer:
         """The body of an operation."""
         inner = self.also(*parameters)
         mutable = [p for p in self.parts if p.kind is not lang.Fun]
-        wanted = self.draw(st.lists(st.sampled_from(mutable), min_size=1, max_size=3))
+        wanted = [self.pick(mutable) for _ in range(self.pick([1, 1, 2, 3]))]
         return effect(inner.formula(self.pick([0, 1, 2])), [inner.write(p) for p in wanted])
 
 
@@ -220,61 +239,58 @@ def effect(when: Make, writes: Iterable[Make | None]) -> Callable[..., lang.Step
     return body
 
 
-def draw_parts(draw: st.DrawFn, sorts: Sequence[Any], stratified: bool) -> list[Part]:
+def random_parts(random: Random, sorts: Sequence[Any], stratified: bool) -> list[Part]:
     """One to four maps, at least one of them mutable; ``stratified``: leading down the sorts."""
     parts: list[Part] = []
-    for i in range(draw(st.integers(1, 4))):
-        keys = tuple(draw(st.lists(st.sampled_from([*sorts, *sorts, Bool]), max_size=2)))
+    for i in range(random.choice([1, 2, 3, 3, 4])):
+        options = [*sorts, *sorts, Bool]
+        keys = tuple(random.choice(options) for _ in range(random.choice([0, 1, 1, 1, 2])))
         kinds = [lang.Map, lang.Map, lang.Fun] if i else [lang.Map]
-        kind = draw(st.sampled_from(kinds)) if keys else lang.Var
+        kind = random.choice(kinds) if keys else lang.Var
         ranks = [sorts.index(k) for k in keys if k is not Bool and not issubclass(k, Enumeration)]
         lowest = max(ranks, default=-1) if stratified else -1
         below = [s for j, s in enumerate(sorts) if j > lowest or issubclass(s, Enumeration)]
-        value = draw(st.sampled_from([Bool, *below, *(Opt[s] for s in below)]))
-        name = draw(st.sampled_from(["x", "m"])) + (str(i) if i else "")
-        parts.append(Part(name, kind, keys, value, kind is lang.Fun and draw(st.booleans())))
+        value = random.choice([Bool, Bool, *below, *(Opt[s] for s in below)])
+        name = random.choice(["x", "m"]) + (str(i) if i else "")
+        parts.append(Part(name, kind, keys, value, kind is lang.Fun and random.random() < 0.5))
     return parts
 
 
-def draw_procedures(state: type, writer: Writer) -> list[Procedure]:
+def random_procedures(state: type, writer: Writer) -> list[Procedure]:
     """None, or one or two procedures of two steps."""
     made: list[Procedure] = []
     actor = writer.pick(s for s in writer.sorts if not issubclass(s, Enumeration))
-    for i in range(writer.pick([0, 0, 0, 1, 1, 2])):
+    for i in range(writer.pick([0, 0, 0, 0, 1, 1, 2])):
         procedure = Procedure(f"run{i}")
         argument = dict.fromkeys(writer.pick(["", "y"]), writer.pick(writer.sorts))
         body = writer.step([actor, *argument.values()])
         procedure.step(named(body, "first", {"s": state, "x": actor, **argument}))
-        end = writer.pick([None, "second", Procedure.DONE])
+        end = writer.pick([None, None, "second", Procedure.DONE])
         body = writer.step([actor])
         procedure.step(to=end)(named(body, "second", {"s": state, "x": actor}))
         made.append(procedure)
     return made
 
 
-@st.composite
-def designs(draw: st.DrawFn, *, stratified: bool = False) -> Design[Any]:
-    """A design with one to four operations and one to three properties.
-
-    ``stratified``: its maps lead from sort to sort in one direction, as the proofs require.
-    """
+def random_design(random: Random, stratified: bool) -> Design[Any]:
+    """A design with one to four operations and one to three properties."""
     slots: dict[str, Any] = {"__slots__": ()}
-    count = draw(st.integers(1, 3))
-    sorts: list[Any] = [type(name, (Sort,), slots) for name in "ABC"[:count]]
-    if draw(st.booleans()):
-        values = {n: Enumeration for n in "PQR"[: draw(st.integers(2, 3))]}
+    names = "ABC"[: random.choice([1, 1, 2, 2, 3])]
+    sorts: list[Any] = [type(name, (Sort,), slots) for name in names]
+    if random.random() < 0.4:
+        values = dict.fromkeys("PQR"[: random.choice([2, 2, 3])], Enumeration)
         sorts.append(type("E", (Enumeration,), {**slots, "__annotations__": values}))
-    parts = draw_parts(draw, sorts, stratified)
+    parts = random_parts(random, sorts, stratified)
     body: dict[str, Any] = {p.name: lang.given(p.interpret) for p in parts if p.given}
     body["__annotations__"] = {p.name: p.annotation for p in parts}
     state = type("Random", (lang.State,), body)
 
-    procedures = draw_procedures(state, Writer(draw, sorts, parts))
-    writer = Writer(draw, sorts, parts, procedures)
+    procedures = random_procedures(state, Writer(random, sorts, parts))
+    writer = Writer(random, sorts, parts, procedures)
 
     def parameters() -> dict[str, Any]:
         options = [*sorts, *sorts, Bool, Opt[sorts[0]]]
-        return dict(zip("xy", draw(st.lists(st.sampled_from(options), max_size=2)), strict=False))
+        return {n: random.choice(options) for n in "xy"[: random.choice([0, 1, 1, 2])]}
 
     def operation(name: str) -> Any:
         chosen = parameters()
@@ -283,27 +299,30 @@ def designs(draw: st.DrawFn, *, stratified: bool = False) -> Design[Any]:
     def claim(name: str, kind: Any, over: Sequence[Part]) -> Any:
         states, chosen = 2 if kind is lang.step else 1, parameters()
         known = () if kind is lang.assumption else procedures
-        make = Writer(draw, sorts, over, known, tuple(chosen.values()), states).formula(3)
+        inner = Writer(random, sorts, over, known, tuple(chosen.values()), states)
+        make = inner.formula(3)
+        if random.random() < 0.6:
+            rare = inner.rare()
+            make = rare if kind is lang.sometimes else lambda env: ~rare(env)
         annotations = {**dict.fromkeys(["s", "t"][:states], state), **chosen}
         return kind(named(lambda *a: make((a[:states], a[states:])), name, annotations))
 
-    boot = Writer(draw, sorts, parts)
-    filled = [p for p in parts if p.kind is not lang.Fun and draw(st.integers(0, 5))]
-    when = boot.formula(2) if draw(st.integers(0, 5)) == 0 else lambda _: lang.TRUE
-    start = effect(when, [boot.write(p, every=True) for p in filled])
+    boot = Writer(random, sorts, parts)
+    filled = [p for p in parts if p.kind is not lang.Fun and random.random() < 0.85]
+    when = boot.formula(2) if random.random() < 0.1 else lambda _: lang.TRUE
+    start = effect(when, [boot.write(p, start=True) for p in filled])
     rigid = [p for p in parts if p.kind is lang.Fun]
     kinds = [lang.always, lang.always, lang.step, lang.sometimes]
     return Design(
         name="random",
         state=state,
         init=lang.operation(named(start, "boot", {"s": state})),
-        operations=[operation(f"op{i}") for i in range(draw(st.integers(1, 4)))],
+        operations=[operation(f"op{i}") for i in range(random.choice([1, 2, 3, 4]))],
         procedures=procedures,
         properties=[
-            claim(f"p{i}", kind, parts)
-            for i, kind in enumerate(draw(st.lists(st.sampled_from(kinds), min_size=1, max_size=3)))
+            claim(f"p{i}", random.choice(kinds), parts) for i in range(random.choice([1, 2, 3]))
         ],
-        assumptions=[claim("fact", lang.assumption, rigid)] if rigid and draw(st.booleans()) else [],
+        assumptions=[claim("fact", lang.assumption, rigid)] * (random.random() < 0.5 and bool(rigid)),
     )
 
 
@@ -316,7 +335,7 @@ def space(design: Design[Any], scope: Scope) -> int:
 
 def all_scopes(design: Design[Any], most: int) -> list[Scope]:
     """Every scope of sizes 1 to 3 with at most so many states."""
-    sorts = list(design.system().sorts)
+    sorts = list(scope_of(design, design.system()))
     every = (
         Scope(dict(zip(sorts, sizes, strict=True)))
         for sizes in product((1, 2, 3), repeat=len(sorts))
@@ -326,10 +345,16 @@ def all_scopes(design: Design[Any], most: int) -> list[Scope]:
 
 @st.composite
 def designs_with_scopes(
-    draw: st.DrawFn, most: int, stratified: bool = False
+    draw: st.DrawFn, most: int, stratified: bool = False, shrink: bool = False
 ) -> tuple[Design[Any], Scope]:
-    """A design, and a scope at which it has at most so many states."""
-    design = draw(designs(stratified=stratified))
+    """A design, and a scope at which it has at most so many states.
+
+    stratified: the maps lead from sort to sort in one direction, as the proofs require.
+    shrink: draw every choice by itself: slower and less varied, but Hypothesis can then reduce a
+        failing design to a small one.
+    """
+    random = draw(st.randoms(use_true_random=not shrink))
+    design = random_design(random, stratified)
     scopes = all_scopes(design, most)
     assume(scopes)
-    return design, draw(st.sampled_from(scopes[::-1]))
+    return design, random.choice(scopes[len(scopes) // 2 :])

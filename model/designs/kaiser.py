@@ -5,7 +5,7 @@ from __future__ import annotations
 from ..language import Bool, Design, always
 from ..machine.sorts import Cpu, Frame, Mm, Pgd, PgdSlot, Pte, PteSlot, Va
 from ..operations import kaiser as op
-from ..operations.kaiser import Kaiser, Owner, TableUse
+from ..operations.kaiser import Kaiser, Owner, PgdUse, TableUse
 
 # Lemmas: what is true of every KAISER design beside its properties.
 
@@ -85,6 +85,12 @@ def writing_holds_the_lock(s: Kaiser, cpu: Cpu) -> Bool:
 
 
 @always
+def the_window_is_locked(s: Kaiser, m: Mm) -> Bool:
+    """A set_pgd() is between its two writes exactly while page_table_lock is held."""
+    return s.in_set_pgd[m] == s.page_table_lock[m]
+
+
+@always
 def one_writer_per_process(s: Kaiser, a: Cpu, b: Cpu) -> Bool:
     """Two CPUs are never between the two writes for one process."""
     both = _writing(s, a) & _writing(s, b) & (s.set_pgd.mm[a] == s.set_pgd.mm[b])
@@ -129,6 +135,7 @@ TREE = (
 )
 WINDOW = (
     writing_holds_the_lock,
+    the_window_is_locked,
     one_writer_per_process,
     shadow_is_written_first,
     one_procedure_at_a_time,
@@ -201,9 +208,23 @@ kaiser_v2_nx_on_clear = kaiser_v2.replacing(
     doc="kaiser-v2, but NX is left behind when the kernel's entry is cleared (defect K-02).",
 )
 
+
+
+@always
+def low_entries_go_to_single_pages(s: Kaiser, cpu: Cpu) -> Bool:
+    """Between its two writes, set_low_pgd() is about to write a user slot of a single-page PGD."""
+    single = s.page_use[s.set_pgd.root[cpu]] == PgdUse.SINGLE
+    inside = single & s.user_half[s.set_pgd.slot[cpu]] & ~_writing(s, cpu)
+    return (~op.set_low_pgd_mirrored.idle(s, cpu)).implies(inside)
+
+
 kaiser_v2_mirror_beside_single = kaiser_v2.replacing(
     op.set_low_pgd,
     op.set_low_pgd_mirrored,
     name="kaiser-v2-mirror-beside-single",
     doc="kaiser-v2, but the mirror is also written beside a PGD that is not a pair (defect K-01).",
+)
+kaiser_v2_mirror_beside_single = kaiser_v2_mirror_beside_single.but(
+    name=kaiser_v2_mirror_beside_single.name,
+    lemmas=[*kaiser_v2.lemmas, low_entries_go_to_single_pages],
 )

@@ -5,7 +5,7 @@ from .errors import DesignError
 from .operation import Operation, Procedure, ProcedureStep, Step, operation
 from .property import Property, always, assumption, sometimes, step
 from .scope import Scope
-from .state import Fun, Group, Map, State, Update, Var, given
+from .state import Fun, Group, Locals, Map, State, Update, Var, given
 from .terms import (
     FALSE,
     NONE,
@@ -30,6 +30,7 @@ __all__ = [
     "Enumeration",
     "Fun",
     "Group",
+    "Locals",
     "Map",
     "Operation",
     "Opt",

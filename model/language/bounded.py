@@ -15,10 +15,9 @@ from typing import Any
 from . import circuit as c
 from .circuit import Circuit
 from .concrete import Event
-from .concrete import Machine as Concrete
 from .design import System
 from .nodes import BOOL, Component, Node
-from .operation import Parameter, Transition
+from .operation import Parameter
 from .scope import Layout, Scope
 from .state import Update
 
@@ -32,7 +31,7 @@ class Encoder:
     def __init__(self, system: System, scope: Scope) -> None:
         self.system = system
         self.scope = scope
-        self.layout = Layout(system.components, scope)
+        self.layout = Layout(system, scope)
         self.circuit = Circuit()
 
     def constant(self, sort: Any, index: int) -> Value:
@@ -60,6 +59,10 @@ class Encoder:
             return (bit,), [bit]
         return self.choice(self.scope[sort])
 
+    def number(self, bits: list[int], sort: Any, true: Callable[[int], bool]) -> int:
+        """The value that an assignment of the input bits chooses."""
+        return _number(bits, self.scope[sort], true)
+
     # Terms.
 
     def literal(self, node: Node, env: Mapping[Node, Value], old: State, new: State | None = None) -> int:
@@ -72,7 +75,7 @@ class Encoder:
         circuit = self.circuit
 
         def go(n: Node, env: Mapping[Node, Value]) -> Value:
-            key = (n, tuple(env[v] for v in sorted(n.free, key=repr))) if n.free else (n, ())
+            key = (n, tuple([env[v] for v in n.variables]))
             found = memo.get(key)
             if found is None:
                 found = memo[key] = evaluate(n, env)
@@ -134,18 +137,27 @@ class Encoder:
 
     def select(self, entries: list[Value], component: Component, keys: list[Value]) -> Value:
         """The entry of a map at a symbolic key."""
-        hits = [(self.hit(component, keys, key), entry) for key, entry in zip(self.scope.combinations(component.keys), entries, strict=True)]
-        hits = [(hit, entry) for hit, entry in hits if hit != c.FALSE]
-        if len(hits) == 1:
-            return hits[0][1]
+        hits = []
+        for key, entry in zip(self.scope.combinations(component.keys), entries, strict=True):
+            hit = self.hit(component, keys, key)
+            if hit == c.TRUE:
+                return entry
+            if hit != c.FALSE:
+                hits.append((hit, entry))
         width = len(hits[0][1])
-        return tuple(self.circuit.any(self.circuit.and_(hit, entry[i]) for hit, entry in hits) for i in range(width))
+        circuit = self.circuit
+        return tuple(
+            circuit.any([circuit.and_(hit, entry[i]) for hit, entry in hits]) for i in range(width)
+        )
 
     def hit(self, component: Component, keys: list[Value], key: tuple[int, ...]) -> int:
         """The symbolic keys are this key."""
-        return self.circuit.all(
-            k[i] if s is not BOOL else k[0] ^ 1 ^ i for s, k, i in zip(component.keys, keys, key, strict=True)
-        )
+        result = c.TRUE
+        for sort, k, i in zip(component.keys, keys, key, strict=True):
+            result = self.circuit.and_(result, k[i] if sort is not BOOL else k[0] ^ 1 ^ i)
+            if result == c.FALSE:
+                break
+        return result
 
     # States.
 
@@ -217,8 +229,7 @@ class Unrolling(Encoder):
         self.choices: list[Choices] = []
         self.enabled: list[int] = []  # literal: the step that was chosen is possible
         self.states: list[State] = []
-        cells = set(Concrete(system, scope).free_cells())
-        before = self.arbitrary_state(self.initial_bits, cells)
+        before = self.arbitrary_state(self.initial_bits, set(self.layout.arbitrary))
         read = self.reader(before)
         self.possible = self.circuit.all(read(n, {})[0] for n in (*system.axioms, system.init.when))
         self.states.append(self.written(before, system.init.updates, {}, c.TRUE, before))
@@ -231,7 +242,7 @@ class Unrolling(Encoder):
         """Unroll one more step."""
         state = self.states[-1]
         transitions = self.system.transitions
-        selected, which = self.choice(len(transitions))
+        selected, which = self.choice(len(transitions)) if transitions else ((), [])
         step = Choices(which)
         values: dict[tuple[Any, int], Value] = {}
         for slot in self._slots:
@@ -256,22 +267,23 @@ class Unrolling(Encoder):
 
     def events(self, true: Callable[[int], bool]) -> list[Event]:
         """The run that an assignment of the inputs describes."""
-
-        def number(bits: list[int], size: int) -> int:
-            return min(sum(true(b) << i for i, b in enumerate(bits)), size - 1)
-
         run = []
         for step in self.choices:
-            transition: Transition = self.system.transitions[number(step.which, len(self.system.transitions))]
-            arguments = tuple(number(step.arguments[s], self.scope[s[0]]) for s in slots_of(transition.parameters))
+            transitions = self.system.transitions
+            transition = transitions[_number(step.which, len(transitions), true)]
+            slots = slots_of(transition.parameters)
+            arguments = tuple(self.number(step.arguments[s], s[0], true) for s in slots)
             run.append(Event(transition, arguments))
         return run
 
     def arbitrary(self, true: Callable[[int], bool]) -> dict[int, int]:
         """The values of the arbitrary places before booting, by place."""
-        sizes = {place: self.scope[component.value] for component, _, place in self.layout.cells()}
         return {
-            place: min(sum(true(b) << i for i, b in enumerate(bits)), sizes[place] - 1)
-            for place, bits in self.initial_bits.items()
+            place: self.number(self.initial_bits[place], component.value, true)
+            for component, _, place in self.layout.cells()
+            if place in self.initial_bits
         }
 
+
+def _number(bits: list[int], size: int, true: Callable[[int], bool]) -> int:
+    return min(sum(true(b) << i for i, b in enumerate(bits)), size - 1)

@@ -42,10 +42,15 @@ class Circuit:
 
     def all(self, literals: Iterable[int]) -> int:
         """Conjunction, as a balanced tree over the sorted distinct literals."""
-        level = sorted(set(literals))
+        distinct = set(literals)
+        if FALSE in distinct:
+            return FALSE
+        distinct.discard(TRUE)
+        level = sorted(distinct)
         while len(level) > 1:
-            level = [self.and_(*level[i : i + 2]) if i + 1 < len(level) else level[i] for i in range(0, len(level), 2)]
-            if FALSE in level:
+            pairs = [self.and_(level[i], level[i + 1]) for i in range(0, len(level) - 1, 2)]
+            level = pairs + level[len(pairs) * 2 :]
+            if FALSE in pairs:
                 return FALSE
         return level[0] if level else TRUE
 

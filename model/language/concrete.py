@@ -13,7 +13,6 @@ from functools import cached_property
 from itertools import product
 from typing import Any
 
-from . import nodes
 from .design import System
 from .errors import DesignError
 from .nodes import Component, Node, OptOf
@@ -44,7 +43,7 @@ class Machine:
     def __init__(self, system: System, scope: Scope) -> None:
         self.system = system
         self.scope = scope
-        self.layout = Layout(system.components, scope)
+        self.layout = Layout(system, scope)
         # One byte per entry unless a sort is too large for that.
         largest = max((scope[c.value] for c in self.layout.offset), default=1)
         self._freeze: Callable[[Any], State] = bytes if largest <= 256 else tuple
@@ -52,7 +51,7 @@ class Machine:
         self._tables = {f"T{i}": t for i, t in enumerate(self.layout.table.values())}
         self._table_name = dict(zip(self.layout.table, self._tables, strict=True))
         self._steps: dict[Event, Callable[[State], State | None]] = {}
-        self._terms: dict[tuple[Node, tuple[tuple[Node, int], ...]], Callable[..., int]] = {}
+        self._terms: dict[Node, Callable[..., int]] = {}
         for axiom in system.axioms:
             if self._code(axiom, {}) == 0:
                 raise DesignError(f"scope {scope} breaks the design's own assumption: {axiom!r}")
@@ -215,17 +214,6 @@ class Machine:
 
     # Initial states.
 
-    def free_cells(self) -> tuple[int, ...]:
-        """The places that are arbitrary before the initial condition is applied, and matter."""
-        init = self.system.init
-        filled = {u.component for u in init.updates if u.at is None and u.when == nodes.TRUE_NODE}
-        looked_at = nodes.components_of(
-            init.when, *(n for u in init.updates for n in (u.when, u.value, *(u.at or ())))
-        )
-        return tuple(
-            place for c, _, place in self.layout.cells() if c not in filled or c in looked_at
-        )
-
     def boot(self, arbitrary: Mapping[int, int]) -> State | None:
         """The initial state that comes of given values in the free cells, or None if excluded."""
         before = self._thaw([0] * self.layout.size)
@@ -238,7 +226,7 @@ class Machine:
 
     def initial_states(self) -> Iterator[State]:
         """Every initial state, once."""
-        cells = self.free_cells()
+        cells = self.layout.arbitrary
         sizes = {place: self.scope[c.value] for c, _, place in self.layout.cells()}
         total = 1
         for cell in cells:
@@ -261,12 +249,17 @@ class Machine:
         self, node: Node, state: State, new: State | None = None, env: Mapping[Node, int] | None = None
     ) -> int:
         """The value of a term; ``env`` gives its free variables."""
-        key = (node, tuple(sorted((env or {}).items(), key=lambda kv: repr(kv[0]))))
-        function = self._terms.get(key)
+        function = self._terms.get(node)
+        variables = node.variables
         if function is None:
-            source = self._code(node, env or {})
-            function = self._terms[key] = self._function("f", [f"def f(s, n): return {source}"])
-        return int(function(state, state if new is None else new))
+            names: dict[Node, Code] = {v: f"v{i}" for i, v in enumerate(variables)}
+            arguments = ", ".join(["s", "n", *map(str, names.values())])
+            source = self._code(node, names)
+            function = self._terms[node] = self._function(
+                "f", [f"def f({arguments}): return {source}"]
+            )
+        values = [env[v] for v in variables] if env else []
+        return int(function(state, state if new is None else new, *values))
 
     def cell(self, state: State, c: Component, key: tuple[int, ...]) -> int:
         """One entry of a map."""
@@ -275,7 +268,7 @@ class Machine:
 
     def show_value(self, sort: Any, value: int) -> str:
         """A value as a reader sees it."""
-        if sort is nodes.BOOL:
+        if sort is BOOL:
             return "yes" if value else "no"
         if isinstance(sort, OptOf):
             return "none" if value == self.scope[sort.base] else self.show_value(sort.base, value)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, Generic
 
 from . import nodes
@@ -105,18 +106,21 @@ class Design(Generic[S]):
         )
 
     def system(self) -> System:
-        """The design read once: what every reading interprets."""
+        """What every reading interprets; the design's functions are called once."""
+        return self._system
+
+    @cached_property
+    def _system(self) -> System:
         procedures = tuple(self.procedures)
         transitions = [transition_of(op) for op in self.operations]
         for procedure in procedures:
             transitions.extend(procedure.transitions(procedures))
-        boot = self.init(self.state(0))
         positions = tuple(p.position for p in procedures)
         start = transition_of(self.init)
         components = (*self.state(0).components(), *positions)
         return System(
             components=components,
-            init=replace(start, when=boot.when.node, updates=(*boot.then, *map(_idle, procedures))),
+            init=replace(start, updates=(*start.updates, *map(_idle, procedures))),
             transitions=tuple(transitions),
             axioms=tuple(a.closed() for a in self.assumptions),
         )
@@ -169,21 +173,25 @@ class System:
 
     @property
     def sorts(self) -> tuple[type, ...]:
-        """The index sorts in use, by first mention (enumerations have a size of their own)."""
-        found: dict[type, None] = {}
+        """The index sorts in use, by first mention."""
+        steps = (self.init, *self.transitions)
+        terms = [n for t in steps for u in t.updates for n in (u.when, u.value, *(u.at or ()))]
+        terms += [*self.axioms, *(t.when for t in steps)]
+        return index_sorts(
+            (
+                *(s for c in self.components for s in (*c.keys, c.value)),
+                *(p.sort for t in self.transitions for p in t.parameters),
+                *nodes.variable_sorts(*terms),
+            )
+        )
 
-        def add(sort: Any) -> None:
-            base = sort.base if isinstance(sort, nodes.OptOf) else sort
-            if base is not nodes.BOOL and not issubclass(base, Enumeration):
-                found[base] = None
 
-        for c in self.components:
-            for sort in (*c.keys, c.value):
-                add(sort)
-        for t in self.transitions:
-            for p in t.parameters:
-                add(p.sort)
-        return tuple(found)
+def index_sorts(sorts: Iterable[Any]) -> tuple[type, ...]:
+    """The index sorts among some sorts, once each (enumerations have a size of their own)."""
+    bases = (s.base if isinstance(s, nodes.OptOf) else s for s in sorts)
+    return tuple(
+        dict.fromkeys(b for b in bases if b is not nodes.BOOL and not issubclass(b, Enumeration))
+    )
 
 
 def _keep(t: Transition, wanted: set[Component]) -> Transition:

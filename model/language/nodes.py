@@ -52,12 +52,13 @@ class Component:
     value: Any
     rigid: bool = False
     given: Callable[..., Any] | None = field(default=None, compare=False)
+    local: bool = False
 
 
 class Node:
     """An immutable term; equality is structural and cheap because hashes are kept."""
 
-    __slots__ = ("_free", "_hash", "args", "data", "op", "sort")
+    __slots__ = ("_free", "_hash", "_variables", "args", "data", "op", "sort")
 
     def __init__(self, op: str, sort: Any, args: tuple[Node, ...] = (), data: Any = None) -> None:
         self.op = op
@@ -66,6 +67,7 @@ class Node:
         self.data = data
         self._hash = hash((op, sort, args, data))
         self._free: frozenset[Node] | None = None
+        self._variables: tuple[Node, ...] | None = None
 
     def __hash__(self) -> int:
         return self._hash
@@ -92,6 +94,13 @@ class Node:
                 below: frozenset[Node] = frozenset().union(*(arg.free for arg in self.args))
                 self._free = below - set(self.data) if self.op in QUANTIFIERS else below
         return self._free
+
+    @property
+    def variables(self) -> tuple[Node, ...]:
+        """The free variables in a fixed order."""
+        if self._variables is None:
+            self._variables = tuple(sorted(self.free, key=repr))
+        return self._variables
 
     def __repr__(self) -> str:
         return show(self)
@@ -362,6 +371,11 @@ def nodes_of(*roots: Node) -> Iterable[Node]:
 def components_of(*roots: Node) -> set[Component]:
     """The components that the terms read."""
     return {n.data[0] for n in nodes_of(*roots) if n.op == "read"}
+
+
+def variable_sorts(*roots: Node) -> Iterable[Any]:
+    """The sorts of the variables in the terms, bound ones too."""
+    return (n.sort for n in nodes_of(*roots) if n.op == "var")
 
 
 # Text, for messages and lemmas.  One notation: the one that authors type.

@@ -27,6 +27,7 @@ class Property(Generic[S_contra]):
         self.module = inspect.getdoc(inspect.getmodule(function)) or ""
         self.state, self.parameters = signature_of(function, 2 if kind == "step" else 1)
         self._bodies: dict[int, Node] = {}
+        self._closed: dict[int, Node] = {}
 
     def body(self, epoch: int = 0) -> Node:
         """The claim over its parameters, of the old (0) or the new (1) state; a step sees both."""
@@ -42,9 +43,12 @@ class Property(Generic[S_contra]):
 
     def closed(self, epoch: int = 0) -> Node:
         """The claim with its parameters quantified."""
-        op = "exists" if self.kind == "sometimes" else "forall"
-        variables = tuple(p.variable for p in self.parameters)
-        return quantify(op, variables, tuple(p.name for p in self.parameters), self.body(epoch))
+        if epoch not in self._closed:
+            op = "exists" if self.kind == "sometimes" else "forall"
+            variables = tuple(p.variable for p in self.parameters)
+            names = tuple(p.name for p in self.parameters)
+            self._closed[epoch] = quantify(op, variables, names, self.body(epoch))
+        return self._closed[epoch]
 
     @property
     def summary(self) -> str:

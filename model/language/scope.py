@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cached_property
 from itertools import product
 from typing import Any
 
+from .design import System
 from .errors import DesignError
-from .nodes import BOOL, Component, OptOf
+from .nodes import BOOL, TRUE_NODE, Component, OptOf, components_of
 from .terms import Enumeration
 
 
@@ -39,6 +41,9 @@ class Scope(Mapping[Any, int]):
     def __len__(self) -> int:
         return len(self._sizes)
 
+    def __hash__(self) -> int:
+        return hash(frozenset(self._sizes.items()))
+
     def __str__(self) -> str:
         return ",".join(f"{k}={v}" for k, v in self.names().items())
 
@@ -61,13 +66,13 @@ class Layout:
     Components whose interpretation the design gives have no place in it: ``table`` has their values.
     """
 
-    def __init__(self, components: Iterable[Component], scope: Scope) -> None:
+    def __init__(self, system: System, scope: Scope) -> None:
+        self.system = system
         self.scope = scope
-        self.components = tuple(components)
         self.offset: dict[Component, int] = {}
         self.table: dict[Component, tuple[int, ...]] = {}
         self.size = 0
-        for c in self.components:
+        for c in system.components:
             if c.given is not None:
                 self.table[c] = self._interpret(c)
             else:
@@ -94,6 +99,18 @@ class Layout:
         for sort, index in zip(c.keys, key, strict=True):
             place = place * self.scope[sort] + index
         return place
+
+    @cached_property
+    def arbitrary(self) -> tuple[int, ...]:
+        """The places whose values are arbitrary before the initial condition is applied, and matter
+        after it: nothing sets them, or something reads them."""
+        init = self.system.init
+        filled = {u.component for u in init.updates if u.at is None and u.when == TRUE_NODE}
+        read = components_of(
+            init.when, *(n for u in init.updates for n in (u.when, u.value, *(u.at or ())))
+        )
+        fixed = {c for c in self.offset if (c in filled or c.local) and c not in read}
+        return tuple(place for c, _, place in self.cells() if c not in fixed)
 
     def cells(self) -> Iterator[tuple[Component, tuple[int, ...], int]]:
         """Every entry in the state vector: component, key, place."""

@@ -24,14 +24,16 @@ class Outcome:
     reason: str = ""
 
 
-def solve_text(text: str, milliseconds: int) -> Outcome:
+def solve_text(text: str, milliseconds: int, effort: int = 0) -> Outcome:
     """Solve one SMT-LIB 2 script.
 
+    ``effort`` bounds the work in z3's own unit, which does not depend on the machine (0: no bound).
     Raises ValueError if the text is not well-formed.
     """
     context = z3.Context()
     solver = z3.Solver(ctx=context)
     solver.set("timeout", max(1, milliseconds))
+    solver.set("rlimit", effort)
     try:
         solver.from_string(text)
     except z3.Z3Exception as error:

@@ -126,7 +126,8 @@ class _Record:
             if name.startswith("_"):
                 continue
             given = getattr(cls, name, None)
-            part = _part(f"{prefix}{name}", _fill_in(hint, arguments), epoch, given)
+            local = isinstance(self, Locals)
+            part = _part(f"{prefix}{name}", _fill_in(hint, arguments), epoch, given, local)
             self._parts[name] = part
             setattr(self, name, part)
 
@@ -153,6 +154,14 @@ class Group(_Record):
         return None
 
 
+class Locals(Group):
+    """What a procedure keeps on its stack: maps keyed by the actor.
+
+    Nothing reads them before the procedure has set them, so a finite scope starts them with the
+    first element instead of every one; the unbounded reading starts them with anything.
+    """
+
+
 class State(_Record):
     """Base of every design's state."""
 
@@ -173,7 +182,7 @@ def _fill_in(hint: Any, arguments: dict[Any, Any]) -> Any:
     return hint[tuple(arguments[p] for p in parameters)] if parameters else hint
 
 
-def _part(name: str, hint: Any, epoch: int, given: Any) -> Any:
+def _part(name: str, hint: Any, epoch: int, given: Any, local: bool) -> Any:
     origin = get_origin(hint) or hint
     if isinstance(origin, type) and issubclass(origin, Group):
         parameters = getattr(origin, "__parameters__", ())
@@ -195,6 +204,7 @@ def _part(name: str, hint: Any, epoch: int, given: Any) -> Any:
         sort_of(value, f"the value of {name}"),
         origin.rigid,
         given,
+        local,
     )
     return origin(component, epoch)
 

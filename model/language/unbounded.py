@@ -121,7 +121,7 @@ class _Printer:
             hint, height = n.data
             return f"?{hint}.{height}{suffix}"
         self.constants[n] = None
-        return f"{n.data}{suffix}"
+        return _constant(n) + suffix
 
     def binder(self, v: Node) -> str:
         name = self.variable(v)
@@ -133,6 +133,13 @@ class _Printer:
         base = sort.base if isinstance(sort, OptOf) else sort
         if base is not BOOL:
             self.sorts[base] = None
+
+    def merge(self, other: _Printer) -> None:
+        """Also declare what another printer needs."""
+        self.components |= other.components
+        self.constants |= other.constants
+        self.sorts |= other.sorts
+        self.defaults |= other.defaults
 
     def declarations(self) -> list[str]:
         lines = []
@@ -148,8 +155,13 @@ class _Printer:
             keys = " ".join(k.__name__ for k in c.keys)
             lines += _declare(c.name, f"({keys})", c.value)
         for v in sorted(self.constants, key=lambda v: str(v.data)):
-            lines += _declare(str(v.data), "()", v.sort)
+            lines += _declare(_constant(v), "()", v.sort)
         return lines
+
+
+def _constant(parameter: Node) -> str:
+    """A parameter's name, marked: a map may have the same one."""
+    return f"${parameter.data}"
 
 
 def _declare(name: str, keys: str, sort: Any) -> list[str]:
@@ -163,13 +175,26 @@ def _split_equality(a: Node, b: Node) -> Node:
     return nodes.conj((nodes.eq(nodes.is_some(a), nodes.is_some(b)), both))
 
 
-def script(facts: Iterable[tuple[str, Node]], comments: Sequence[str] = ()) -> str:
-    """SMT-LIB 2 text that asks whether the named facts can hold together.
+class Scripts:
+    """Writes SMT-LIB 2 scripts; a fact that many scripts share is printed once."""
 
-    Free variables become constants.  Names must be SMT-LIB symbols.
-    """
-    printer = _Printer()
-    asserts = [f"(assert (! {printer.term(node)} :named {name}))" for name, node in facts]
-    head = [f"; {line}" for line in comments]
-    options = ["(set-option :produce-unsat-cores true)", "(set-logic ALL)"]
-    return "\n".join([*head, *options, *printer.declarations(), *asserts, "(check-sat)", ""])
+    def __init__(self) -> None:
+        self._printed: dict[Node, tuple[str, _Printer]] = {}
+
+    def script(self, facts: Iterable[tuple[str, Node]], comments: Sequence[str] = ()) -> str:
+        """A script that asks whether the named facts can hold together.
+
+        Free variables become constants.  Names must be SMT-LIB symbols.
+        """
+        whole = _Printer()
+        asserts = []
+        for name, node in facts:
+            if node not in self._printed:
+                printer = _Printer()
+                self._printed[node] = (printer.term(node), printer)
+            text, part = self._printed[node]
+            whole.merge(part)
+            asserts.append(f"(assert (! {text} :named {name}))")
+        head = [f"; {line}" for line in comments]
+        options = ["(set-option :produce-unsat-cores true)", "(set-logic ALL)"]
+        return "\n".join([*head, *options, *whole.declarations(), *asserts, "(check-sat)", ""])

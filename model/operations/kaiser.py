@@ -19,7 +19,7 @@ from ..language import (
     Bool,
     Enumeration,
     Fun,
-    Group,
+    Locals,
     Map,
     Opt,
     Procedure,
@@ -69,7 +69,7 @@ class TableUse(Enumeration):
     SHADOW: TableUse
 
 
-class SetPgd(Group):
+class SetPgd(Locals):
     """The locals of the set_pgd() that a CPU is in."""
 
     mm: Map[Cpu, Mm]
@@ -122,7 +122,7 @@ def _table_use(scope: Scope, table: int) -> int:
 class Kaiser(Folded, Cpus):
     """The state of KAISER: tables, CPUs, frame owners, and where everything lies.
 
-    page_table_lock: the lock of an mm is held; preempt_off: the CPU holds a spinlock and cannot be
+    in_set_pgd: a set_pgd() of a user slot is between its two writes.  page_table_lock: the lock is held; preempt_off: the CPU holds a spinlock and cannot be
     preempted.  added: history, the addresses that were handed to kaiser_add_mapping().
     kernel_pgd, shadow_pgd: the pair of each process.  beside[p, q]: q is the page at p | 0x1000.
     user_table, kernel_table, shadow_table: the table page under a slot.  direct_map: the frame that
@@ -130,6 +130,7 @@ class Kaiser(Folded, Cpus):
     """
 
     owner: Map[Frame, Owner]
+    in_set_pgd: Map[Mm, Bool]
     page_table_lock: Map[Mm, Bool]
     preempt_off: Map[Cpu, Bool]
     added: Map[Va, Bool]
@@ -291,6 +292,7 @@ def boot(s: Kaiser) -> Step:
                 lambda t, j: s.direct_map[t, j].is_some,
             ),
             s.owner.fill(lambda f: ite(s.entry[f], Owner.ENTRY, Owner.FREE)),
+            s.in_set_pgd.fill(lambda m: FALSE),
             s.page_table_lock.fill(lambda m: FALSE),
             s.preempt_off.fill(lambda cpu: FALSE),
             s.added.fill(lambda va: FALSE),
@@ -343,8 +345,13 @@ def _unlock(s: Kaiser, cpu: Cpu, m: Mm) -> list[Update]:
     return [s.page_table_lock.set(m, FALSE), s.preempt_off.set(cpu, FALSE)]
 
 
-def _locals(s: Kaiser, cpu: Cpu, m: Mm, i: PgdSlot) -> list[Update]:
-    return [s.set_pgd.mm.set(cpu, m), s.set_pgd.slot.set(cpu, i)]
+def _begin(s: Kaiser, cpu: Cpu, m: Mm, i: PgdSlot) -> list[Update]:
+    """The first write of a set_pgd() is done, the second is not."""
+    return [s.in_set_pgd.set(m, TRUE), s.set_pgd.mm.set(cpu, m), s.set_pgd.slot.set(cpu, i)]
+
+
+def _end(s: Kaiser, m: Mm) -> list[Update]:
+    return [s.in_set_pgd.set(m, FALSE)]
 
 
 def user_entry(s: Kaiser, m: Mm, i: PgdSlot) -> Entry:
@@ -373,7 +380,7 @@ def write_shadow(s: Kaiser, cpu: Cpu, m: Mm, i: PgdSlot) -> Step:
         when=_runs(s, cpu, m) & ~s.page_table_lock[m] & empty,
         then=[
             *_lock(s, cpu, m),
-            *_locals(s, cpu, m, i),
+            *_begin(s, cpu, m, i),
             *s.pgd.set_entry(s.shadow_pgd[m], i, user_entry(s, m, i)),
         ],
     )
@@ -385,7 +392,11 @@ def write_kernel(s: Kaiser, cpu: Cpu) -> Step:
     m, i = s.set_pgd.mm[cpu], s.set_pgd.slot[cpu]
     entry = user_entry(s, m, i).but(nx=TRUE)
     return Step(
-        when=TRUE, then=[*s.pgd.set_entry(s.kernel_pgd[m], i, entry), *_unlock(s, cpu, m)]
+        when=TRUE, then=[
+            *s.pgd.set_entry(s.kernel_pgd[m], i, entry),
+            *_end(s, m),
+            *_unlock(s, cpu, m),
+        ],
     )
 
 
@@ -403,7 +414,7 @@ def _pgd_clear(doc: str, *, mirrored: bool = True, left_behind: Entry = EMPTY) -
         shadow = s.pgd.clear(s.shadow_pgd[m], i) if mirrored else []
         return Step(
             when=_runs(s, cpu, m) & ~s.page_table_lock[m] & linked,
-            then=[*_lock(s, cpu, m), *_locals(s, cpu, m, i), *shadow],
+            then=[*_lock(s, cpu, m), *_begin(s, cpu, m, i), *shadow],
         )
 
     def clear_kernel(s: Kaiser, cpu: Cpu) -> Step:
@@ -411,7 +422,11 @@ def _pgd_clear(doc: str, *, mirrored: bool = True, left_behind: Entry = EMPTY) -
         m, i = s.set_pgd.mm[cpu], s.set_pgd.slot[cpu]
         return Step(
             when=TRUE,
-            then=[*s.pgd.set_entry(s.kernel_pgd[m], i, left_behind), *_unlock(s, cpu, m)],
+            then=[
+                *s.pgd.set_entry(s.kernel_pgd[m], i, left_behind),
+                *_end(s, m),
+                *_unlock(s, cpu, m),
+            ],
         )
 
     procedure.step(clear_shadow)
@@ -446,7 +461,7 @@ def write_kernel_first(s: Kaiser, cpu: Cpu, m: Mm, i: PgdSlot) -> Step:
     entry = user_entry(s, m, i).but(nx=TRUE)
     return Step(
         when=_runs(s, cpu, m) & empty,
-        then=[*_locals(s, cpu, m, i), *s.pgd.set_entry(s.kernel_pgd[m], i, entry)],
+        then=[*_begin(s, cpu, m, i), *s.pgd.set_entry(s.kernel_pgd[m], i, entry)],
     )
 
 
@@ -455,7 +470,8 @@ def copy_to_shadow(s: Kaiser, cpu: Cpu) -> Step:
     """Copy it, whenever this CPU is back in the kernel."""
     m, i = s.set_pgd.mm[cpu], s.set_pgd.slot[cpu]
     return Step(
-        when=_runs(s, cpu, m), then=s.pgd.set_entry(s.shadow_pgd[m], i, user_entry(s, m, i))
+        when=_runs(s, cpu, m),
+        then=[*s.pgd.set_entry(s.shadow_pgd[m], i, user_entry(s, m, i)), *_end(s, m)],
     )
 
 
@@ -472,7 +488,7 @@ def clear_kernel_first(s: Kaiser, cpu: Cpu, m: Mm, i: PgdSlot) -> Step:
     linked = s.user_half[i] & s.pgd.present[s.kernel_pgd[m], i] & _table_is_empty(s, m, i)
     return Step(
         when=_runs(s, cpu, m) & linked,
-        then=[*_locals(s, cpu, m, i), *s.pgd.clear(s.kernel_pgd[m], i)],
+        then=[*_begin(s, cpu, m, i), *s.pgd.clear(s.kernel_pgd[m], i)],
     )
 
 
@@ -480,7 +496,7 @@ def clear_kernel_first(s: Kaiser, cpu: Cpu, m: Mm, i: PgdSlot) -> Step:
 def clear_shadow_later(s: Kaiser, cpu: Cpu) -> Step:
     """Zero the shadow's, whenever this CPU is back in the kernel."""
     m, i = s.set_pgd.mm[cpu], s.set_pgd.slot[cpu]
-    return Step(when=_runs(s, cpu, m), then=s.pgd.clear(s.shadow_pgd[m], i))
+    return Step(when=_runs(s, cpu, m), then=[*s.pgd.clear(s.shadow_pgd[m], i), *_end(s, m)])
 
 
 # Top-level tables of a single page: kexec and EFI link low addresses to kernel tables, without US.

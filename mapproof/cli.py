@@ -1,0 +1,425 @@
+"""The command line."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from io import TextIOWrapper
+from pathlib import Path
+from time import monotonic
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import click
+
+from mapproof.model.language import Design, DesignError
+
+from .catalog import Catalog, Target
+from .loading import suggestion, told_plainly
+from .progress import Progress
+from .running import INTERRUPTED, interruptible, leave
+
+if TYPE_CHECKING:
+    from mapproof.proofs.verdict import Result
+
+CLOSED_PIPE = 141  # 128 + SIGPIPE, as shells have it
+LONGEST = 1e6  # seconds
+DEBUG = "MAPPROOF_DEBUG"  # environment: let exceptions through
+
+EXIT_CODES = """
+\b
+Exit codes:
+  0  every property holds, as far as was asked
+  1  a property is violated, or a design is vacuous
+  2  bad usage, a bad design file, nothing selected
+  3  not settled: unknown, or not proved under --require-proof
+Of several, the worst: 2, then 1, then 3.
+"""
+
+
+class _Program(click.Group):
+    """Every error becomes one line on standard error and an exit code; no traceback."""
+
+    def main(
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        complete_var: str | None = None,
+        standalone_mode: bool = True,
+        **extra: Any,
+    ) -> NoReturn:
+        """Run the program and exit, whatever ``standalone_mode`` says."""
+        try:
+            sys.exit(super().main(args, prog_name or "mapproof", complete_var, False, **extra))
+        except click.Abort:
+            click.echo("mapproof: interrupted", err=True)
+            leave(INTERRUPTED)
+        except click.exceptions.NoArgsIsHelpError as error:
+            click.echo(error.format_message(), err=True)
+        except click.UsageError as error:
+            command = error.ctx.command_path if error.ctx else "mapproof"
+            _complain(f"{error.format_message()} (see '{command} --help')")
+        except (click.ClickException, DesignError) as error:
+            _complain(error.format_message() if isinstance(error, click.ClickException) else error)
+        except BrokenPipeError:
+            leave(CLOSED_PIPE)
+        except (Exception, RecursionError) as error:
+            if os.environ.get(DEBUG):
+                raise
+            _complain(
+                f"internal error: {type(error).__name__}: {error} "
+                f"(a defect of mapproof; {DEBUG}=1 shows where)"
+            )
+        sys.exit(2)
+
+
+def _complain(message: object) -> None:
+    click.echo(f"mapproof: {message}", err=True)
+
+
+def _sizes(_context: object, _parameter: object, text: str | None) -> dict[str, int]:
+    """``mm=2,frame=3`` as sizes by the names of sorts in lower case."""
+    sizes: dict[str, int] = {}
+    for part in filter(None, (text or "").split(",")):
+        name, equals, number = (p.strip() for p in part.partition("="))
+        if not (name and equals and number.isascii() and number.isdigit() and int(number) > 0):
+            raise click.BadParameter(f"{part!r}: write sizes of at least 1, such as mm=2,frame=3")
+        if name in sizes:
+            raise click.BadParameter(f"{name} is given twice")
+        sizes[name] = int(number)
+    return sizes
+
+
+def _seconds(_context: object, _parameter: object, value: float) -> float:
+    if not 0 < value <= LONGEST:
+        raise click.BadParameter("give seconds, more than 0")
+    return value
+
+
+def _picture(_context: object, _parameter: object, value: str | None) -> Path | None:
+    if value is None:
+        return None
+    from .pictures import SUFFIXES
+
+    path = Path(value)
+    if path.suffix.lower() not in SUFFIXES:
+        raise click.BadParameter(f"{value}: end the name in one of {', '.join(SUFFIXES)}")
+    if not path.parent.is_dir():
+        raise click.BadParameter(f"{value}: there is no folder {path.parent}")
+    return path
+
+
+def _options(*options: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    def add(command: Any) -> Any:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return add
+
+
+_SCOPE = click.option(
+    "--scope",
+    "sizes",
+    metavar="SORT=N,...",
+    callback=_sizes,
+    help="Sizes for the bounded search, such as mm=2,frame=3.",
+)
+_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
+_GRAPH = click.option(
+    "--graph", metavar="F", callback=_picture, help="Draw the counterexample: F.svg, F.png, ..."
+)
+_EFFORT = _options(
+    _SCOPE,
+    click.option(
+        "--depth",
+        type=click.IntRange(min=0),
+        default=8,
+        show_default=True,
+        help="Most steps of a counterexample that is searched for.",
+    ),
+    click.option("--require-proof", is_flag=True, help="Exit with 3 if a property is not proved."),
+    click.option(
+        "--timeout",
+        type=float,
+        default=60.0,
+        show_default=True,
+        metavar="S",
+        callback=_seconds,
+        help="Seconds for the proof, and for the search of each property.",
+    ),
+)
+
+
+@click.command(
+    cls=_Program,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80},
+    epilog=EXIT_CODES,
+)
+@click.version_option(None, "--version", package_name="mapproof", message="mapproof %(version)s")
+def main() -> None:
+    """Prove what a kernel's page tables may map, or show the shortest run that breaks it.
+
+    TARGET is a built-in design, file.py, file.py::design, design::property or a folder.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="replace")
+
+
+# check and review
+
+
+class _Session:
+    """Checks designs one after the other and remembers the worst exit code."""
+
+    def __init__(self, effort: Mapping[str, Any]) -> None:
+        self.effort = effort
+        self.progress = Progress()
+        self.errors: list[str] = []
+        self.seconds = 0.0
+
+    def check(self, target: Target, sizes: Mapping[Any, int]) -> list[Result]:
+        """The results for one design.  Raises DesignError and KeyboardInterrupt."""
+        from mapproof.proofs.check import Options, check
+
+        options = Options(
+            depth=self.effort["depth"],
+            scope=sizes,
+            timeout=self.effort["timeout"],
+            only=target.only,
+        )
+        started = monotonic()
+        try:
+            with told_plainly(target.file):
+                return interruptible(lambda: check(target.design, options, self.progress))
+        finally:
+            self.progress.clear()
+            self.seconds = monotonic() - started
+
+
+def exit_code(results: Sequence[Result], *, require_proof: bool) -> int:
+    """0 all is well, 1 violated or vacuous, 3 not settled; of several the worst."""
+    from mapproof.proofs.verdict import Verdict
+
+    verdicts = {result.verdict for result in results}
+    if verdicts & {Verdict.VIOLATED, Verdict.VACUOUS}:
+        return 1
+    unsettled = {Verdict.UNKNOWN, *([Verdict.HOLDS_TO_DEPTH] if require_proof else [])}
+    return 3 if verdicts & unsettled else 0
+
+
+def _scopes(targets: Sequence[Target], sizes: Mapping[str, int]) -> list[dict[Any, int]]:
+    """The sizes by sort, for each design; DesignError if no design has a sort of that name."""
+    if not sizes:
+        return [{} for _ in targets]
+    sorts: list[dict[str, Any]] = []
+    for target in targets:
+        with told_plainly(target.file):
+            sorts.append({s.__name__.lower(): s for s in target.design.system().sorts})
+    known = dict.fromkeys(name for names in sorts for name in names)
+    for name in sizes:
+        if name not in known:
+            raise DesignError(
+                f"--scope {name}: no such sort, there are {', '.join(known) or 'none'}"
+                + suggestion(name, known)
+            )
+    return [{names[n]: size for n, size in sizes.items() if n in names} for names in sorts]
+
+
+@main.command()
+@click.argument("targets", nargs=-1, required=True, metavar="TARGET...")
+@_EFFORT
+@_JSON
+@_GRAPH
+def check(
+    targets: tuple[str, ...],
+    sizes: dict[str, int],
+    require_proof: bool,
+    as_json: bool,
+    graph: Path | None,
+    **effort: Any,
+) -> int:
+    """Prove the properties of designs, or find counterexamples."""
+    chosen = Catalog().targets(targets)
+    scopes = _scopes(chosen, sizes)
+    session = _Session(effort)
+    results: list[Result] = []
+    interrupted = False
+    for target, scope in zip(chosen, scopes, strict=True):
+        try:
+            found = session.check(target, scope)
+            if not as_json:
+                from .text import report
+
+                with told_plainly(target.file):
+                    said = report(target.design, found, session.seconds)
+                click.echo(f"\n{said}" if results else said)
+            results += found
+        except DesignError as error:
+            _complain(error)
+            session.errors.append(str(error))
+        except KeyboardInterrupt:
+            interrupted = True
+            break
+    if as_json:
+        from .jsonout import results_json
+
+        pairs = [(r, None) for r in results]
+        click.echo(results_json(pairs, session.errors, interrupted=interrupted))
+    if interrupted:
+        raise click.Abort
+    if graph is not None:
+        _draw(results, graph, quiet=as_json)
+    return 2 if session.errors else exit_code(results, require_proof=require_proof)
+
+
+def _draw(results: Sequence[Result], path: Path, *, quiet: bool) -> None:
+    """Draw the first counterexample; if there is none, how a ``sometimes`` is reached."""
+    from mapproof.proofs.verdict import Verdict
+
+    from .picture_of import picture_of
+    from .pictures import render
+
+    violated = [r for r in results if r.verdict is Verdict.VIOLATED]
+    shown = violated or [r for r in results if r.trace is not None]
+    if not shown:
+        _complain(f"{path}: not drawn, there is no run to show")
+        return
+    try:
+        render(picture_of(shown[0]), path)
+    except OSError as error:
+        raise DesignError(f"cannot write {path}: {error.strerror or error}") from None
+    name = f"{shown[0].design} :: {shown[0].property}"
+    click.echo(f"{'' if quiet else chr(10)}picture of {name}: {path}", err=quiet)
+
+
+@main.command()
+@click.argument("before")
+@click.argument("after")
+@_EFFORT
+@click.option("--markdown", "page", metavar="F", help="Write the comparison as Markdown, too.")
+@_GRAPH
+@_JSON
+def review(
+    before: str,
+    after: str,
+    sizes: dict[str, int],
+    require_proof: bool,
+    page: str | None,
+    graph: Path | None,
+    as_json: bool,
+    **effort: Any,
+) -> int:
+    """Compare a design with its patched version; the exit code is that of AFTER."""
+    from .jsonout import results_json
+    from .review import Review, Side, markdown, text
+
+    catalog = Catalog()
+    pair = [catalog.target(before), catalog.target(after)]
+    session = _Session(effort)
+    sides = [
+        Side(target.design, session.check(target, scope))
+        for target, scope in zip(pair, _scopes(pair, sizes), strict=True)
+    ]
+    compared = Review(*sides)
+    every = [*sides[0].results, *sides[1].results]
+    with told_plainly(pair[0].file), told_plainly(pair[1].file):
+        if as_json:
+            roles = ["before"] * len(sides[0].results) + ["after"] * len(sides[1].results)
+            click.echo(results_json(list(zip(every, roles, strict=True))))
+        else:
+            click.echo(text(compared))
+        if page is not None:
+            _write(Path(page), markdown(compared))
+            click.echo(f"\nMarkdown: {page}", err=as_json)
+    if graph is not None:
+        _draw(every, graph, quiet=as_json)
+    return exit_code(sides[1].results, require_proof=require_proof)
+
+
+def _write(path: Path, content: str) -> None:
+    try:
+        path.write_text(content, encoding="utf-8")
+    except OSError as error:
+        raise DesignError(f"cannot write {path}: {error.strerror or error}") from None
+
+
+# The rest
+
+
+@main.command(name="list")
+@click.argument("kind", required=False, type=click.Choice(["designs", "properties", "operations"]))
+def list_(kind: str | None) -> int:
+    """List the built-in designs, properties and operations."""
+    from .explain import KINDS, listing
+
+    click.echo(listing(Catalog(), (kind,) if kind else KINDS))
+    return 0
+
+
+@main.command()
+@click.argument("name")
+def explain(name: str) -> int:
+    """Explain a property, an operation, a design or a verdict."""
+    from .explain import explanation
+
+    click.echo(explanation(Catalog(), name))
+    return 0
+
+
+@main.command()
+@click.argument("design")
+@_SCOPE
+@click.option(
+    "--limit",
+    type=click.IntRange(min=1),
+    default=5_000_000,
+    show_default=True,
+    help="Stop after so many states.",
+)
+@_JSON
+def explore(design: str, sizes: dict[str, int], limit: int, as_json: bool) -> int:
+    """Count the reachable states of a design at a scope, exactly, without a solver."""
+    from mapproof.proofs.explore import Explored
+    from mapproof.proofs.explore import explore as count
+    from mapproof.proofs.search import scope_of
+
+    target = Catalog().target(design)
+    (chosen,) = _scopes([target], sizes)
+    subject: Design[Any] = target.design
+    progress = Progress()
+
+    def told(states: int, depth: int) -> None:
+        progress(f"{subject.name}: {states} states, depth {depth}")
+
+    started = monotonic()
+    with told_plainly(target.file):
+        scope = scope_of(subject, subject.system(), chosen)
+        try:
+            found: Explored = interruptible(lambda: count(subject, scope, limit, told))
+        finally:
+            progress.clear()
+    if as_json:
+        from .jsonout import explored_json
+
+        click.echo(explored_json(found))
+    else:
+        states = f"{found.states} reachable states"
+        if not found.complete:
+            states = f"at least {found.states} reachable states (stopped at --limit)"
+        click.echo(
+            f"{found.design} at {found.scope}\n"
+            f"  {states}, depth {found.depth}, {monotonic() - started:.2f} s"
+        )
+    return 0 if found.complete else 3
+
+
+@main.command()
+def doctor() -> int:
+    """Show versions and run a self-test."""
+    from .doctor import report
+
+    said, sound = report()
+    click.echo(said)
+    return 0 if sound else 3
