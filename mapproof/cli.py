@@ -50,7 +50,9 @@ class _Program(click.Group):
     ) -> NoReturn:
         """Run the program and exit, whatever ``standalone_mode`` says."""
         try:
-            sys.exit(super().main(args, prog_name or "mapproof", complete_var, False, **extra))
+            code = super().main(args, prog_name or "mapproof", complete_var, False, **extra)
+        except SystemExit:  # this is how click takes a closed pipe
+            leave(CLOSED_PIPE)
         except click.Abort:
             click.echo("mapproof: interrupted", err=True)
             leave(INTERRUPTED)
@@ -61,8 +63,6 @@ class _Program(click.Group):
             _complain(f"{error.format_message()} (see '{command} --help')")
         except (click.ClickException, DesignError) as error:
             _complain(error.format_message() if isinstance(error, click.ClickException) else error)
-        except BrokenPipeError:
-            leave(CLOSED_PIPE)
         except (Exception, RecursionError) as error:
             if os.environ.get(DEBUG):
                 raise
@@ -70,6 +70,8 @@ class _Program(click.Group):
                 f"internal error: {type(error).__name__}: {error} "
                 f"(a defect of mapproof; {DEBUG}=1 shows where)"
             )
+        else:
+            sys.exit(code)
         sys.exit(2)
 
 

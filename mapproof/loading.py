@@ -90,7 +90,7 @@ def told_plainly(file: UserFile | None) -> Generator[None]:
     """
     try:
         yield
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         if file is None or (_frame(error, file) is None and not isinstance(error, DesignError)):
             raise
         raise _told(error, file) from None

@@ -14,7 +14,7 @@ from mapproof.model.language.property import Property
 from mapproof.model.language.scope import Scope
 from mapproof.model.language.unbounded import check_stratified
 
-from .induction import Failure, Induction, induction, other_solver, recheck
+from .induction import Failure, Induction, Prover, induction, other_solver
 from .sampling import refuted
 from .search import Searched, scope_of, search
 from .verdict import Result, Verdict
@@ -54,10 +54,9 @@ def check(
     check_stratified(system)
     run = _Run(design, system, options, progress)
     proof, doubts, seconds = run.proof()
-    shown = run.witnesses([p for p in design.properties if p.kind == "sometimes"])
-    idle = [r for r in shown.values() if r.verdict is not Verdict.PROVED]
     open_claims = [p for p in wanted if p.kind != "sometimes" and p not in proof.proved]
-    results = shown | run.searched(open_claims, proof)
+    results = run.searched(open_claims, [p for p in design.properties if p.kind == "sometimes"], proof)
+    idle = [r for r in results.values() if r.kind == "sometimes" and r.verdict is not Verdict.PROVED]
     for prop in wanted:
         if prop.name not in results:
             results[prop.name] = run.proved(prop, proof, doubts, idle).but(seconds=seconds)
@@ -76,7 +75,7 @@ class _Run:
     def proof(self) -> tuple[Induction, dict[str, str], float]:
         """What is inductive, the cells that the second solver doubts, and seconds per property."""
         started = monotonic()
-        deadline = started + self.options.timeout
+        prover = Prover(self.system, started + self.options.timeout)
         claims = [p for p in self.design.properties if p.kind in ("always", "step")]
         false = refuted(self.system, self.scope, [*claims, *self.design.lemmas])
         proof = induction(
@@ -84,7 +83,7 @@ class _Run:
             self.system,
             [p for p in claims if p.name not in false],
             [p for p in self.design.lemmas if p.name not in false],
-            deadline,
+            prover,
             self.progress,
         )
         for name in false:
@@ -92,7 +91,7 @@ class _Run:
         doubts = {}
         for name, cell in proof.proofs.items():
             self.progress(f"{name} (second solver)")
-            answer = recheck(cell, deadline).answer
+            answer = prover.recheck(cell).answer
             if answer != "unsat":
                 other = other_solver(cell.found_by)
                 doubts[name] = f"{other} answers {answer} to {name}, which {cell.found_by} proved"
@@ -129,58 +128,60 @@ class _Run:
             checked_by=tuple(others),
         )
 
-    def witnesses(self, jobs: Sequence[Property[Any]]) -> dict[str, Result]:
-        """Each ``sometimes``: proved by a run that shows it, on a small machine where one will do."""
-        started = monotonic()
-        full = self.scope
-        # A job that needs every element busy takes fewer steps on a small machine.
-        scopes = [full] if self.options.scope else [*(_at_most(full, n) for n in (1, 2)), full]
+    def searched(
+        self, claims: Sequence[Property[Any]], jobs: Sequence[Property[Any]], proof: Induction
+    ) -> dict[str, Result]:
+        """Claims that are not inductive: violated, or they hold to the depth that was searched.  And
+        each ``sometimes``: proved by a run that shows it, on a small machine where one will do."""
+        depth, full = self.options.depth, self.scope
         results: dict[str, Result] = {}
-        for scope in dict.fromkeys(scopes):
-            left = [p for p in jobs if p.name not in results]
+        # A job that needs every element busy takes fewer steps on a small machine.
+        for size in () if self.options.scope else (1, 2):
+            todo = dict.fromkeys((j for j in jobs if j.name not in results), 2 * depth)
             try:
-                found = self.search(left, scope, 2 * self.options.depth) if left else {}
+                small = self.search(todo, _at_most(full, size), proof)
             except DesignError:  # the design's interpretation has no machine so small
-                if scope is full:
-                    raise
                 continue
-            seconds = (monotonic() - started) / max(1, len(jobs))
-            for prop in left:
-                one = found[prop.name]
-                if one.trace is not None:
-                    results[prop.name] = self.shown(prop, Verdict.PROVED, one, seconds)
-                elif scope == full:
-                    reason = one.reason or f"not reached within {one.depth} steps"
-                    results[prop.name] = self.bounded(prop, Verdict.UNKNOWN, one, reason, seconds)
-        return results
+            results |= {n: r for n, r in small.items() if r.verdict is Verdict.PROVED}
+        todo = dict.fromkeys((j for j in jobs if j.name not in results), 2 * depth)
+        todo |= dict.fromkeys(claims, depth)
+        return results | self.search(todo, full, proof)
 
-    def searched(self, claims: Sequence[Property[Any]], proof: Induction) -> dict[str, Result]:
-        """Those that are not inductive: violated, or hold to the depth that was searched."""
+    def search(
+        self, todo: Mapping[Property[Any], int], scope: Scope, proof: Induction
+    ) -> dict[str, Result]:
+        """The bounded search for some properties, each to its depth, as results."""
+        if not todo:
+            return {}
         started = monotonic()
-        found = self.search(claims, self.scope, self.options.depth) if claims else {}
-        seconds = (monotonic() - started) / max(1, len(claims))
-        results = {}
-        for prop in claims:
-            one = found[prop.name]
-            if one.trace is not None:
-                results[prop.name] = self.shown(prop, Verdict.VIOLATED, one, seconds)
-                continue
-            verdict = Verdict.UNKNOWN if one.reason else Verdict.HOLDS_TO_DEPTH
-            why = f"not proved: {proof.failures[prop.name].explanation}"
-            reason = f"{one.reason}; {why}" if one.reason else why
-            results[prop.name] = self.bounded(prop, verdict, one, reason, seconds)
-        return results
-
-    def search(self, properties: Sequence[Property[Any]], scope: Scope, depth: int) -> dict[str, Searched]:
-        names = ", ".join(p.name for p in properties)
-        return search(
+        names = ", ".join(p.name for p in todo)
+        tell = self.progress
+        found = search(
             self.design,
-            properties,
+            todo,
             scope,
-            depth,
             self.options.timeout,
-            lambda k: self.progress(f"{self.design.name}, runs of {k} steps: {names}"),
+            lambda k: tell(f"{self.design.name}, runs of {k} steps: {names}"),
         )
+        seconds = (monotonic() - started) / len(todo)
+        return {p.name: self.judged(p, found[p.name], proof, seconds) for p in todo}
+
+    def judged(
+        self, prop: Property[Any], found: Searched, proof: Induction, seconds: float
+    ) -> Result:
+        """What a bounded search establishes about one property."""
+        witness = prop.kind == "sometimes"
+        if found.trace is not None:
+            verdict = Verdict.PROVED if witness else Verdict.VIOLATED
+            result = self.bounded(prop, verdict, found, "", seconds)
+            return result.but(trace=found.trace, replayed=True, checked_by=(REPLAY,))
+        why = found.reason
+        if witness:
+            why = why or f"not reached within {found.depth} steps"
+            return self.bounded(prop, Verdict.UNKNOWN, found, why, seconds)
+        unproved = f"not proved: {proof.failures[prop.name].explanation}"
+        verdict = Verdict.UNKNOWN if why else Verdict.HOLDS_TO_DEPTH
+        return self.bounded(prop, verdict, found, f"{why}; {unproved}" if why else unproved, seconds)
 
     def bounded(
         self, prop: Property[Any], verdict: Verdict, found: Searched, reason: str, seconds: float
@@ -194,10 +195,6 @@ class _Run:
             solver=SAT,
             seconds=seconds,
         )
-
-    def shown(self, prop: Property[Any], verdict: Verdict, found: Searched, seconds: float) -> Result:
-        result = self.bounded(prop, verdict, found, "", seconds)
-        return result.but(trace=found.trace, replayed=True, checked_by=(REPLAY,))
 
 
 def _at_most(scope: Scope, n: int) -> Scope:

@@ -18,7 +18,9 @@ from .obligations import Obligation, obligations
 
 # z3's first attempts are bounded by its own count of work, so that results do not depend on the
 # speed of the machine: most cells need a tenth of this, and those that need more are cvc5's.
-FIRST_EFFORT = 200_000
+FIRST_EFFORT = 100_000
+LAST_EFFORT = 20_000_000
+OUT_OF_TIME = Outcome("unknown", (), "time limit")
 
 
 @dataclass(frozen=True)
@@ -83,17 +85,16 @@ def induction(
     system: System,
     claims: Sequence[Property[Any]],
     lemmas: Sequence[Property[Any]],
-    deadline: float,
+    prover: Prover,
     progress: Callable[[str], None] = lambda _: None,
 ) -> Induction:
     """Which claims are inductive together with lemmas, and with one another.
 
     Starts by assuming all candidates.  A claim is proved cell by cell; a candidate that turns up in
     an unsat core has to be proved as well; one with a cell that is not met is dropped, and what
-    rested on it is proved again without.  ``deadline`` is a value of time.monotonic().
+    rested on it is proved again without.
     """
     result = Induction()
-    prover = _Prover(system, deadline)
     standing = {p.name: p for p in (*claims, *lemmas)}
     cells = {
         name: [o for o in obligations(design, system, [p]) if not o.trivial]
@@ -139,58 +140,58 @@ def _needed(
     return found
 
 
-class _Prover:
-    """Settles cells: z3 with few hypotheses, z3 with all, cvc5, and z3 with all the time left."""
+class Prover:
+    """Settles cells: z3 with few hypotheses, cvc5 with all, z3 with all and what time is left."""
 
     def __init__(self, system: System, deadline: float) -> None:
         self.system = system
         self.deadline = deadline
-        self.scripts = Scripts()
+        self._scripts = Scripts()
+        self._solver = solver.Z3()
 
     def prove(self, cell: Obligation, hypotheses: Sequence[Property[Any]]) -> Proof | Failure:
+        """The proof of a cell from hypotheses, or why there is none."""
         near = cell.near(hypotheses)
-        if len(near) < len(hypotheses):
-            outcome = self._z3(cell, near, FIRST_EFFORT)
-            if outcome.answer == "unsat":
-                return self._proof(cell, near, outcome, solver.version())
-        outcome = self._z3(cell, hypotheses, FIRST_EFFORT)
-        name = solver.version()
-        if outcome.answer == "unknown":
-            outcome = self._cvc5(cell, hypotheses)
-            name = second.version()
+        outcome = self._z3(self._text(cell, near), FIRST_EFFORT)
         if outcome.answer == "unsat":
-            return self._proof(cell, hypotheses, outcome, name)
+            return self._proof(cell, near, outcome, solver.version())
+        if outcome.answer == "sat" and len(near) == len(hypotheses):
+            return Failure(cell, "sat")
+        text = self._text(cell, hypotheses)
+        outcome = self._cvc5(text)
+        if outcome.answer == "unsat":
+            return self._proof(cell, hypotheses, outcome, second.version())
+        outcome = self._z3(text, LAST_EFFORT)
+        if outcome.answer == "unsat":
+            return self._proof(cell, hypotheses, outcome, solver.version())
         return Failure(cell, outcome.answer, outcome.reason)
+
+    def recheck(self, proof: Proof) -> Outcome:
+        """What the solver that did not find a proof says of the same claim."""
+        return self._cvc5(proof.text) if proof.found_by == solver.version() else self._z3(proof.text)
 
     def _proof(
         self, cell: Obligation, hypotheses: Iterable[Property[Any]], outcome: Outcome, name: str
     ) -> Proof:
         core = {n.removeprefix("invariant.") for n in outcome.core if n.startswith("invariant.")}
         used = [h for h in hypotheses if h.name in core]
-        text = cell.text(self.scripts, self.system, used)
-        return Proof(cell, frozenset(h.name for h in used), name, text)
+        return Proof(cell, frozenset(h.name for h in used), name, self._text(cell, used))
 
-    def _z3(self, cell: Obligation, hypotheses: Iterable[Property[Any]], effort: int) -> Outcome:
-        text = cell.text(self.scripts, self.system, hypotheses)
-        return self._within(lambda left: solver.solve_text(text, left, effort))
+    def _text(self, cell: Obligation, hypotheses: Iterable[Property[Any]]) -> str:
+        return cell.text(self._scripts, self.system, hypotheses)
 
-    def _cvc5(self, cell: Obligation, hypotheses: Iterable[Property[Any]]) -> Outcome:
-        text = cell.text(self.scripts, self.system, hypotheses)
-        return self._within(lambda left: second.solve_text(text, left))
+    def _z3(self, text: str, effort: int = 0) -> Outcome:
+        left = self._left()
+        return self._solver.solve(text, left, effort) if left else OUT_OF_TIME
 
-    def _within(self, solve: Callable[[int], Outcome]) -> Outcome:
-        left = int(1000 * (self.deadline - monotonic()))
-        return solve(left) if left > 0 else Outcome("unknown", (), "time limit")
+    def _cvc5(self, text: str) -> Outcome:
+        left = self._left()
+        return second.solve_text(text, left) if left else OUT_OF_TIME
+
+    def _left(self) -> int:
+        return max(0, int(1000 * (self.deadline - monotonic())))
 
 
 def other_solver(found_by: str) -> str:
     """The solver that re-checks what a solver found."""
     return solver.version() if found_by == second.version() else second.version()
-
-
-def recheck(proof: Proof, deadline: float) -> Outcome:
-    """What the solver that did not find a cell's proof says of the same claim."""
-    left = max(1, int(1000 * (deadline - monotonic())))
-    if proof.found_by == second.version():
-        return solver.solve_text(proof.text, left)
-    return second.solve_text(proof.text, left)

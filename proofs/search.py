@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from time import monotonic
 from typing import Any
@@ -10,9 +10,16 @@ from typing import Any
 from mapproof.model.language import circuit as c
 from mapproof.model.language.bounded import Encoder, Unrolling
 from mapproof.model.language.concrete import Event, Machine
-from mapproof.model.language.design import Design, System
+from mapproof.model.language.design import Design, System, index_sorts
 from mapproof.model.language.errors import DesignError
-from mapproof.model.language.nodes import Node, negate
+from mapproof.model.language.nodes import (
+    TRUE_NODE,
+    Node,
+    negate,
+    read,
+    rewrite_reads,
+    variable_sorts,
+)
 from mapproof.model.language.property import Property
 from mapproof.model.language.scope import Scope
 
@@ -37,44 +44,47 @@ def scope_of(
 ) -> Scope:
     """The scope of a bounded search: what is asked for, else what the design says, else 2 each."""
     chosen = {**design.scope, **(sizes or {})}
-    return Scope({sort: chosen.get(sort, DEFAULT_SIZE) for sort in system.sorts})
+    claims = (*design.properties, *design.lemmas, *design.assumptions)
+    parameters = [p.sort for claim in claims for p in claim.parameters]
+    claimed = variable_sorts(*(claim.body() for claim in claims))
+    sorts = index_sorts((*system.sorts, *parameters, *claimed))
+    return Scope({sort: chosen.get(sort, DEFAULT_SIZE) for sort in sorts})
 
 
 def search(
     design: Design[Any],
-    properties: Sequence[Property[Any]],
+    properties: Mapping[Property[Any], int],
     scope: Scope,
-    depth: int,
     timeout: float,
     progress: Callable[[int], None] = lambda _: None,
 ) -> dict[str, Searched]:
-    """For each property the shortest run, of at most ``depth`` steps, that violates it, shrunk to a
-    scope in which no sort can be made smaller; for a ``sometimes``, the shortest run that shows it,
-    at ``scope`` itself.  All properties share one unrolling.
+    """For each property the shortest run, of at most as many steps as given with it, that violates
+    it, shrunk to a scope in which no sort can be made smaller; for a ``sometimes``, the shortest run
+    that shows it, at ``scope`` itself.  All properties share one unrolling.
 
     ``timeout`` is in seconds, for the whole search.  Raises DesignError if the design has no machine
     at the scope.
     """
     deadline = monotonic() + timeout
-    claims = [p.closed() for p in properties]
-    system = design.system().sliced(*claims)
-    hunt = _Hunt(system, _restricted(scope, system))
+    system = _slice(design.system(), properties)
+    hunt = _Hunt(system, _restricted(scope, system, *(p.closed() for p in properties)))
     goals = {p.name: _Goal(p) for p in properties}
     found: dict[str, Searched] = {}
     at = 0
     try:
-        for at in range(depth + 1):
-            progress(at)
-            if not hunt.reach(at):
+        for at in range(max(properties.values(), default=-1) + 1):
+            left = [p for p in properties if p.name not in found and properties[p] >= at]
+            if not left or not hunt.reach(at):
                 break
-            for prop in [p for p in properties if p.name not in found]:
+            progress(at)
+            for prop in left:
                 run = hunt.run_of(goals[prop.name], deadline)
                 if run is not None:
                     found[prop.name] = _settled(design, prop, run, scope, deadline)
     except TimeoutError as error:
         why = f"step {at} of the bounded search: {error}"
         return {p.name: found.get(p.name) or Searched(None, at - 1, scope, why) for p in properties}
-    return {p.name: found.get(p.name) or Searched(None, depth, scope) for p in properties}
+    return {p.name: found.get(p.name) or Searched(None, d, scope) for p, d in properties.items()}
 
 
 @dataclass(frozen=True)
@@ -130,7 +140,7 @@ def _settled(
 ) -> Searched:
     """The run made as small as it goes, and replayed on the whole design."""
     if prop.kind != "sometimes":
-        run = _smallest(design.system().sliced(prop.closed()), _Goal(prop), run, deadline)
+        run = _smallest(_slice(design.system(), [prop]), _Goal(prop), run, deadline)
     trace = _replayed(design, prop, run, scope)
     return Searched(trace, len(run.events), run.scope)
 
@@ -140,8 +150,15 @@ def _smallest(system: System, goal: _Goal, run: _Run, deadline: float) -> _Run:
 
     A scope is not tried if a larger one had no such run.
     """
-    sizes = dict(_restricted(run.scope, system))
+    sizes = dict(_restricted(run.scope, system, goal.term))
     hopeless: list[dict[Any, int]] = []
+    touched = _touched(run, sizes)
+    try:
+        close = _shortest(_Hunt(system, Scope(touched)), goal, len(run.events), deadline)
+        if close is not None:
+            sizes, run = touched, close
+    except (DesignError, TimeoutError):
+        pass
     before = None
     while sizes != before:
         before = dict(sizes)
@@ -161,6 +178,16 @@ def _smallest(system: System, goal: _Goal, run: _Run, deadline: float) -> _Run:
     return run
 
 
+def _touched(run: _Run, sizes: dict[Any, int]) -> dict[Any, int]:
+    """The sizes that have room for what the events of a run name, and one element more."""
+    small = dict.fromkeys(sizes, 1)
+    for event in run.events:
+        for parameter, value in zip(event.transition.parameters, event.arguments, strict=True):
+            if parameter.sort in small:
+                small[parameter.sort] = max(small[parameter.sort], value + 1)
+    return {sort: min(sizes[sort], size + 1) for sort, size in small.items()}
+
+
 def _shortest(hunt: _Hunt, goal: _Goal, depth: int, deadline: float) -> _Run | None:
     for at in range(depth + 1):
         run = hunt.run_of(goal, deadline) if hunt.reach(at) else None
@@ -169,9 +196,20 @@ def _shortest(hunt: _Hunt, goal: _Goal, depth: int, deadline: float) -> _Run | N
     return None
 
 
-def _restricted(scope: Scope, system: System) -> Scope:
-    """The sizes of the sorts that a sliced system has."""
-    return Scope({sort: scope[sort] for sort in system.sorts})
+def _slice(system: System, properties: Iterable[Property[Any]]) -> System:
+    """What can influence the properties; everything, if one of them is about steps and may fail in
+    a step that changes nothing of what it reads."""
+    for claim in [p.closed() for p in properties if p.kind == "step"]:
+        idle = rewrite_reads(claim, lambda component, _, keys: read(component, keys, 0))
+        if idle != TRUE_NODE:
+            return system
+    return system.sliced(*(p.closed() for p in properties))
+
+
+def _restricted(scope: Scope, system: System, *terms: Node) -> Scope:
+    """The sizes of the sorts that a sliced system and the terms have."""
+    sorts = index_sorts((*system.sorts, *variable_sorts(*terms)))
+    return Scope({sort: scope[sort] for sort in sorts})
 
 
 def _replayed(design: Design[Any], prop: Property[Any], run: _Run, wide: Scope) -> Trace:

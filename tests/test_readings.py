@@ -16,11 +16,11 @@ from mapproof.model.language import Design, DesignError, Scope
 from mapproof.model.language.bounded import Unrolling
 from mapproof.model.language.concrete import Machine
 from mapproof.model.language.scope import Layout
-from mapproof.model.language.solver import solve_text
+from mapproof.model.language.solver import Z3
 from mapproof.model.language.unbounded import Scripts
 from mapproof.model.operations.kpt import Frame, KernelPage, Mm, UserPage
 from mapproof.proofs import second
-from mapproof.proofs.induction import induction
+from mapproof.proofs.induction import Prover, induction
 from mapproof.proofs.obligations import Obligation, obligations
 from mapproof.proofs.sat import CircuitSolver
 from mapproof.proofs.search import search
@@ -129,7 +129,7 @@ def check_search(design: Design[Any], scope: Scope) -> None:
     for prop in design.properties:
         expected = oracle.shortest(prop, layers)
         try:
-            found = search(design, prop, scope, len(layers), monotonic() + FOREVER)
+            found = search(design, {prop: len(layers)}, scope, FOREVER)[prop.name]
         except DesignError:
             assert layers[0] == set()
             continue
@@ -138,12 +138,13 @@ def check_search(design: Design[Any], scope: Scope) -> None:
         assert (found.trace is None) == (expected is None)
         if found.trace is None or expected is None:
             continue
-        small = BruteForce(design, found.scope)
+        machine = found.trace.machine
+        small = BruteForce(design, machine.scope)
         runs = small.layers()
-        states = [decoded(small, found.trace.machine, s) for s in found.trace.states]
+        states = [decoded(small, machine, s) for s in found.trace.states]
         assert len(states) == found.depth + 1
         assert found.depth == small.shortest(prop, runs)
-        assert found.depth == expected if found.scope == scope else found.depth <= expected
+        assert found.depth == expected if machine.scope == scope else found.depth <= expected
         assert states[0] in runs[0]
         for old, new in zip(states, states[1:], strict=False):
             assert new in set(small.successors(old))
@@ -178,7 +179,7 @@ def check_cells(design: Design[Any], scope: Scope) -> None:
             assert concrete is False
             continue
         text = cell.text(scripts, system, hypotheses)
-        answer = solve_text(at_scope(text, scope), 2000).answer
+        answer = Z3().solve(at_scope(text, scope), 2000).answer
         event(f"cell {answer}, concretely {concrete}")
         if concrete:
             assert answer != "unsat"
@@ -190,14 +191,15 @@ def check_cells(design: Design[Any], scope: Scope) -> None:
 
 def check_second(text: str) -> None:
     """The two solvers do not contradict each other."""
-    answers = {solve_text(text, 300).answer, second.solve_text(text, 300).answer}
+    answers = {Z3().solve(text, 300).answer, second.solve_text(text, 300).answer}
     assert answers != {"sat", "unsat"}
 
 
 def check_induction(design: Design[Any], scope: Scope) -> None:
     """What is proved for any size has no violation at any scope."""
     claims = [p for p in design.properties if p.kind != "sometimes"]
-    proof = induction(design, design.system(), claims, monotonic() + 3)
+    system = design.system()
+    proof = induction(design, system, claims, [], Prover(system, monotonic() + 3))
     event(f"proved {bool(proof.proved)}")
     for size in all_scopes(design, MOST_STATES // 2) if proof.proved else ():
         oracle = BruteForce(design, size)

@@ -6,7 +6,7 @@ and 1 is true.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 
 FALSE, TRUE = 0, 1
 
@@ -65,17 +65,21 @@ class Circuit:
     def equal(self, a: int, b: int) -> int:
         return self.ite(a, b, b ^ 1)
 
-    def cone(self, roots: Iterable[int]) -> list[int]:
-        """The gates below the roots (inputs included), in topological order."""
-        wanted = set()
+    def cone(self, roots: Iterable[int], done: Set[int] = frozenset()) -> list[int]:
+        """The gates below the roots (inputs included), in topological order.
+
+        Gates in ``done`` are left out, with all that is below them.
+        """
+        wanted: set[int] = set()
         stack = [r >> 1 for r in roots]
         while stack:
             gate = stack.pop()
-            if gate and gate not in wanted:
+            if gate and gate not in wanted and gate not in done:
                 wanted.add(gate)
                 fanin = self.fanin[gate]
                 if fanin:
-                    stack.extend(f >> 1 for f in fanin)
+                    stack.append(fanin[0] >> 1)
+                    stack.append(fanin[1] >> 1)
         return sorted(wanted)  # a gate is made after its fanin
 
     def clauses(self, roots: Sequence[int], done: set[int]) -> list[tuple[int, ...]]:
@@ -84,14 +88,13 @@ class Circuit:
         Variables are gate numbers; negative means negated, as in DIMACS.
         """
         made: list[tuple[int, ...]] = []
-        for gate in self.cone(roots):
-            if gate in done:
-                continue
-            done.add(gate)
+        gates = self.cone(roots, done)
+        for gate in gates:
             fanin = self.fanin[gate]
             if fanin:
                 a, b = map(dimacs, fanin)
                 made += [(-gate, a), (-gate, b), (gate, -a, -b)]
+        done.update(gates)
         return made
 
 

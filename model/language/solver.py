@@ -24,21 +24,26 @@ class Outcome:
     reason: str = ""
 
 
-def solve_text(text: str, milliseconds: int, effort: int = 0) -> Outcome:
-    """Solve one SMT-LIB 2 script.
+class Z3:
+    """Solves SMT-LIB 2 scripts, one after the other, in one z3 context (making one is costly)."""
 
-    ``effort`` bounds the work in z3's own unit, which does not depend on the machine (0: no bound).
-    Raises ValueError if the text is not well-formed.
-    """
-    context = z3.Context()
-    solver = z3.Solver(ctx=context)
-    solver.set("timeout", max(1, milliseconds))
-    solver.set("rlimit", effort)
-    try:
-        solver.from_string(text)
-    except z3.Z3Exception as error:
-        raise ValueError(f"z3 cannot read the obligation: {error}") from None
-    answer = str(solver.check())
-    if answer == "unsat":
-        return Outcome("unsat", tuple(str(name) for name in solver.unsat_core()))
-    return Outcome("sat") if answer == "sat" else Outcome("unknown", (), solver.reason_unknown())
+    def __init__(self) -> None:
+        self._context = z3.Context()
+
+    def solve(self, text: str, milliseconds: int, effort: int = 0) -> Outcome:
+        """Solve one script.
+
+        ``effort`` bounds the work in z3's own unit, which does not depend on the machine (0: no
+        bound).  Raises ValueError if the text is not well-formed.
+        """
+        solver = z3.Solver(ctx=self._context)
+        solver.set("timeout", max(1, milliseconds))
+        solver.set("rlimit", effort)
+        try:
+            solver.from_string(text)
+        except z3.Z3Exception as error:
+            raise ValueError(f"z3 cannot read the obligation: {error}") from None
+        answer = str(solver.check())
+        if answer == "unsat":
+            return Outcome("unsat", tuple(str(name) for name in solver.unsat_core()))
+        return Outcome("sat") if answer == "sat" else Outcome("unknown", (), solver.reason_unknown())

@@ -1,0 +1,143 @@
+"""JSON: valid against the published schema, and saying what the text says."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+from click.testing import CliRunner
+
+import mapproof
+from mapproof.cli import main
+
+SCHEMA: dict[str, Any] = json.loads(
+    (Path(mapproof.__file__).parent / "results.schema.json").read_text(encoding="utf-8")
+)
+VALIDATOR = jsonschema.Draft202012Validator(SCHEMA)
+
+
+def printed(*arguments: str, code: int = 0) -> dict[str, Any]:
+    done = CliRunner().invoke(main, [*arguments, "--json"])
+    assert done.exit_code == code, done.output
+    document: dict[str, Any] = json.loads(done.stdout)
+    return document
+
+
+def test_schema_is_a_schema() -> None:
+    jsonschema.Draft202012Validator.check_schema(SCHEMA)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (("check", "kpt"), 0),
+        (("check", "kpt-buggy", "kpt-bugpgd"), 1),
+        (("check", "kpt-buggy::P1", "--depth", "1", "--timeout", "20"), 0),
+        (("check", "kpt-buggy::P1", "--depth", "1", "--require-proof"), 3),
+        (("check", "kaiser-v1::shadow_maps_only_allowed"), 1),
+        (("review", "kpt-bugpgd", "kpt"), 0),
+    ],
+)
+def test_valid(arguments: tuple[str, ...], code: int) -> None:
+    VALIDATOR.validate(printed(*arguments, code=code))
+
+
+def test_what_it_says_of_a_counterexample() -> None:
+    (result,) = printed("check", "kpt-buggy::P1", code=1)["results"]
+    assert result.pop("seconds") < 60
+    assert result == {
+        "design": "kpt-buggy",
+        "property": "P1",
+        "kind": "always",
+        "verdict": "violated",
+        "scope": {"frame": 2, "mm": 1, "userpage": 1, "kernelpage": 2},
+        "depth": 2,
+        "trace": [
+            {
+                "operation": "kalloc",
+                "kernel": None,
+                "args": {"f": "pfn:0x1001"},
+                "changes": {
+                    "own[pfn:0x1001]": {"old": "FREE", "new": "SECRET"},
+                    "km[mm0, ffff888001001000]": {"old": "none", "new": "pfn:0x1001"},
+                },
+            },
+            {
+                "operation": "kaiser_add_any",
+                "kernel": "kaiser_add_mapping()",
+                "args": {"m": "mm0", "i": "ffff888001001000"},
+                "changes": {"sh[mm0, ffff888001001000]": {"old": "none", "new": "pfn:0x1001"}},
+            },
+        ],
+        "witness": {"m": "mm0", "k": "ffff888001001000"},
+        "replayed": True,
+        "lemmas": [],
+        "certificate": None,
+        "checked_by": ["concrete replay"],
+        "solver": "glucose",
+        "assumptions": ["one_to_one"],
+        "reason": None,
+    }
+
+
+def test_what_it_says_of_a_proof() -> None:
+    (result,) = printed("check", "kpt::P1")["results"]
+    assert result["verdict"] == "proved"
+    assert (result["scope"], result["depth"], result["trace"]) == (None, None, None)
+    assert "user_pages_are_owned" in result["lemmas"]
+    assert result["checked_by"]
+
+
+def test_roles_in_a_review() -> None:
+    results = printed("review", "kpt-buggy", "kpt")["results"]
+    assert [(r["role"], r["design"]) for r in results] == [
+        *[("before", "kpt-buggy")] * 4,
+        *[("after", "kpt")] * 4,
+    ]
+
+
+def test_what_could_not_be_checked_is_said(tmp_path: Path) -> None:
+    design = tmp_path / "d.py"
+    design.write_text(
+        "from mapproof import TRUE, Design, State, Step, operation\n"
+        "class S(State):\n    pass\n"
+        "@operation\n"
+        "def boot(s: S) -> Step:\n    return Step(TRUE)\n"
+        "d = Design(name='d', state=S, init=boot)\n"
+    )
+    document = printed("check", "kpt::P2", str(design), code=2)
+    VALIDATOR.validate(document)
+    assert [r["property"] for r in document["results"]] == ["P2"]
+    assert len(document["errors"]) == 1
+    assert "no property to check" in document["errors"][0]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"verdict": "verified"},
+        {"verdict": "violated", "replayed": False},
+        {"verdict": "holds-to-depth", "depth": None},
+        {"lemmas": "none"},
+        {"scope": {"mm": 0}},
+    ],
+)
+def test_schema_rejects(change: dict[str, Any]) -> None:
+    document = printed("check", "kpt::P2")
+    document["results"][0].update(change)
+    assert not VALIDATOR.is_valid(document)
+
+
+def test_explore() -> None:
+    document = printed("explore", "kpt", "--scope", "mm=1,userpage=2,kernelpage=2,frame=3")
+    assert document == {
+        "version": 1,
+        "design": "kpt",
+        "scope": {"mm": 1, "userpage": 2, "kernelpage": 2, "frame": 3},
+        "states": 100,
+        "depth": 6,
+        "complete": True,
+    }
