@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 CLOSED_PIPE = 141  # 128 + SIGPIPE, as shells have it
 LONGEST = 1e6  # seconds
+MOST = 1024  # elements of a sort
 DEBUG = "MAPPROOF_DEBUG"  # environment: let exceptions through
 
 EXIT_CODES = """
@@ -84,11 +85,14 @@ def _sizes(_context: object, _parameter: object, text: str | None) -> dict[str, 
     sizes: dict[str, int] = {}
     for part in filter(None, (text or "").split(",")):
         name, equals, number = (p.strip() for p in part.partition("="))
-        if not (name and equals and number.isascii() and number.isdigit() and int(number) > 0):
-            raise click.BadParameter(f"{part!r}: write sizes of at least 1, such as mm=2,frame=3")
+        size = int(number) if number.isascii() and number.isdigit() and len(number) < 10 else 0
+        if not (name and equals and 1 <= size <= MOST):
+            raise click.BadParameter(
+                f"{part!r}: write sizes from 1 to {MOST}, such as mm=2,frame=3"
+            )
         if name in sizes:
             raise click.BadParameter(f"{name} is given twice")
-        sizes[name] = int(number)
+        sizes[name] = size
     return sizes
 
 

@@ -34,7 +34,7 @@ class Options:
     only: names of the properties to report, all if empty.
     """
 
-    depth: int = 8
+    depth: int = 10
     scope: Mapping[Any, int] = field(default_factory=dict)
     timeout: float = 60.0
     only: Sequence[str] = ()
@@ -86,8 +86,8 @@ class _Run:
             prover,
             self.progress,
         )
-        for name in false:
-            proof.failures[name] = Failure(None, "sat", "it is false on a random walk")
+        for name, steps in false.items():
+            proof.failures[name] = Failure(None, "sat", f"it is false on a walk of {steps} steps", steps)
         doubts = {}
         for name, cell in proof.proofs.items():
             self.progress(f"{name} (second solver)")
@@ -144,7 +144,8 @@ class _Run:
                 continue
             results |= {n: r for n, r in small.items() if r.verdict is Verdict.PROVED}
         todo = dict.fromkeys((j for j in jobs if j.name not in results), 2 * depth)
-        todo |= dict.fromkeys(claims, depth)
+        for claim in claims:  # a walk that refutes a claim says how deep to look
+            todo[claim] = max(depth, proof.failures[claim.name].steps)
         return results | self.search(todo, full, proof)
 
     def search(

@@ -35,11 +35,13 @@ class Proof:
 
 @dataclass(frozen=True)
 class Failure:
-    """Why a property is not part of the proof: the cell that could not be met, and how."""
+    """Why a property is not part of the proof: the cell that could not be met, or the number of
+    steps of a walk that refutes it."""
 
     cell: Obligation | None
     answer: str
     reason: str = ""
+    steps: int = 0
 
     @property
     def explanation(self) -> str:

@@ -17,32 +17,34 @@ WALKS = 24
 LENGTH = 16
 
 
-def walks(machine: Machine) -> Iterator[tuple[State, State]]:
-    """Steps (state, next state) of a fixed number of walks; the same ones on every run."""
+def walks(machine: Machine) -> Iterator[tuple[int, State, State]]:
+    """Steps (number in its walk, state, next state) of some walks; the same ones on every run."""
     random = Random(0)
     starts = list(islice(machine.initial_states(), WALKS))
     for i in range(WALKS if starts else 0):
         state = starts[i % len(starts)]
-        for _ in range(LENGTH):
+        for number in range(1, LENGTH + 1):
             following = list(machine.successor_states(state))
             if not following:
                 break
             after = random.choice(following)
-            yield state, after
+            yield number, state, after
             state = after
 
 
 def refuted(
     system: System, scope: Scope, candidates: Sequence[Property[Any]]
-) -> set[str]:
-    """Names of the candidates that are false somewhere on the walks."""
+) -> dict[str, int]:
+    """The candidates that are false somewhere on the walks, with the fewest steps to there."""
     try:
         machine = Machine(system, scope)
-        steps = list(dict.fromkeys(walks(machine)))
+        steps = sorted(walks(machine))
     except DesignError:  # too many initial states, or no machine at this scope
-        return set()
-    return {
-        p.name
-        for p in candidates
-        if not all(machine.evaluate(p.closed(1 if p.kind == "always" else 0), a, b) for a, b in steps)
-    }
+        return {}
+    found = {}
+    for p in candidates:
+        claim = p.closed(1 if p.kind == "always" else 0)
+        number = next((n for n, a, b in steps if not machine.evaluate(claim, a, b)), None)
+        if number is not None:
+            found[p.name] = number
+    return found

@@ -100,7 +100,7 @@ def test_the_file_is_right(here: Path) -> None:
         ("s: Memory, va: Va, p: Page", "s: Memory, va, p: Page", "", "annotate every parameter"),
         ("mine = Design(", "Design(", "", "there is no design in this file: write one"),
         # Operations and properties that cannot be read.
-        (f"Step({GUARD}", f"Step(s.free[p] if {GUARD} else TRUE", GUARD, "ite(c, a, b)"),
+        (f"Step({GUARD}", f"Step(s.free[p] if {GUARD} else TRUE", GUARD, r"ite\(c, a, b\)"),
         (GUARD, "s.pte[va].is_none and s.free[p]", GUARD, "has no Python truth value: write & |"),
         ("s.free[p], [", "s.fre[p], [", GUARD, "no attribute 'fre'; did you mean free"),
         ("some(p))", "sme(p))", GUARD, "'sme' is not defined; did you mean some"),
@@ -189,7 +189,7 @@ def test_files_that_are_no_source(here: Path, content: bytes, message: str) -> N
     [
         ("kptt", "there is no design kptt ('mapproof list designs' lists all); did you mean kpt"),
         ("nothing-like-it", "there is no design nothing-like-it ('mapproof list designs' lists"),
-        ("kpt::P9", "kpt has no property P9, it has P1, P2, SAFE, DEEP; did you mean P"),
+        ("kpt::P9", "kpt has no property P9, it has P1, P2, SAFE, DEEP"),
         ("kpt::P1::x", "too many parts: write design::property"),
         ("kpt::", "an empty part"),
         ("", "an empty part"),
@@ -215,9 +215,10 @@ def test_unknown_targets(here: Path, target: str, message: str) -> None:
     [
         (("check",), "Missing argument"),
         (("check", "kpt", "--scope", "mn=2"), "--scope mn: no such sort, there are"),
-        (("check", "kpt", "--scope", "mm"), "write sizes of at least 1, such as mm=2,frame=3"),
-        (("check", "kpt", "--scope", "mm=0"), "write sizes of at least 1"),
-        (("check", "kpt", "--scope", "mm=2.5"), "write sizes of at least 1"),
+        (("check", "kpt", "--scope", "mm"), "write sizes from 1 to 1024, such as mm=2,frame=3"),
+        (("check", "kpt", "--scope", "mm=0"), "write sizes from 1 to 1024"),
+        (("check", "kpt", "--scope", "mm=1000000"), "write sizes from 1 to 1024"),
+        (("check", "kpt", "--scope", "mm=2.5"), "write sizes from 1 to 1024"),
         (("check", "kpt", "--scope", "mm=2,mm=3"), "mm is given twice"),
         (("check", "kpt", "--depth", "-1"), "--depth"),
         (("check", "kpt", "--timeout", "0"), "give seconds, more than 0"),
@@ -230,13 +231,10 @@ def test_unknown_targets(here: Path, target: str, message: str) -> None:
         (("explain", "prooved"), "nothing is called prooved"),
         (("explain", "kpt::kaloc"), "kpt has nothing called kaloc; did you mean kalloc?"),
         (("explore", "."), "no file in this folder has a design"),
-        (("explore", "kpt", "--scope", "frame=1000,mm=2000000000000"), ""),
         (("review", "kpt"), "Missing argument"),
     ],
 )
 def test_bad_usage(here: Path, arguments: tuple[str, ...], message: str) -> None:
-    if "2000000000000" in arguments[-1]:
-        pytest.skip("a machine of that size is not refused yet")
     assert message in complaint(*arguments)
 
 

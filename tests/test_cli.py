@@ -135,7 +135,9 @@ def test_verdict_lines_say_no_more_than_was_established() -> None:
         "late": replace(checked(Verdict.UNKNOWN), reason="time limit"),
         "idle": replace(checked(Verdict.VACUOUS), reason="never: job"),
     }
-    lines = [unstyle(line) for line in verdicts([replace(r, property=n) for n, r in claims.items()])]
+    lines = [
+        unstyle(line) for line in verdicts([replace(r, property=n) for n, r in claims.items()])
+    ]
     assert lines == [
         "  holds-to-depth 4  shallow  not proved",
         "      no counterexample of at most 4 steps at mm=2; why",

@@ -1,0 +1,27 @@
+"""Table pages that are freed.
+
+What it checks: no present entry leads to a table page that is not allocated.
+Why it matters: a freed table page is reused for anything; the processor goes on reading it as entries.
+Kernel precedent: 5e0fb5df2ee8 ("x86/mm: Add TLB purge to free pmd/pte page interfaces").
+Smallest counterexample: none of the designs here frees a table page that is still linked.
+Not covered: paging-structure caches, lockless walkers, pages of other levels.
+"""
+
+from __future__ import annotations
+
+from mapproof.model.language import Bool, always, sometimes
+from mapproof.model.machine.sorts import Cpu, Pmd, PmdSlot
+from mapproof.model.operations.vmalloc import Kernel, X8664Huge, ioremap_huge_64
+
+
+@always
+def no_entry_into_a_freed_table(s: Kernel, p: Pmd, i: PmdSlot) -> Bool:
+    """A present PMD entry leads to an allocated PTE page, or is a large leaf."""
+    entry = s.pmd.entry(p, i)
+    return (entry.present & entry.table.is_some).implies(s.in_use[entry.table.value])
+
+
+@sometimes
+def an_unlinked_table_waits_to_be_freed(s: X8664Huge, cpu: Cpu) -> Bool:
+    """A PTE page has been unlinked for a large leaf and is not free yet."""
+    return ~ioremap_huge_64.idle(s, cpu)
