@@ -140,7 +140,7 @@ _EFFORT = _options(
     click.option(
         "--depth",
         type=click.IntRange(min=0),
-        default=8,
+        default=10,
         show_default=True,
         help="Most steps of a counterexample that is searched for.",
     ),

@@ -139,23 +139,28 @@ def _settled(
     design: Design[Any], prop: Property[Any], run: _Run, scope: Scope, deadline: float
 ) -> Searched:
     """The run made as small as it goes, and replayed on the whole design."""
-    if prop.kind != "sometimes":
-        run = _smallest(_slice(design.system(), [prop]), _Goal(prop), run, deadline)
     trace = _replayed(design, prop, run, scope)
+    if prop.kind != "sometimes":
+        run, trace = _smallest(design, prop, run, trace, deadline)
     return Searched(trace, len(run.events), run.scope)
 
 
-def _smallest(system: System, goal: _Goal, run: _Run, deadline: float) -> _Run:
+def _smallest(
+    design: Design[Any], prop: Property[Any], run: _Run, trace: Trace, deadline: float
+) -> tuple[_Run, Trace]:
     """A run no longer than this one at a scope in which no sort can be made smaller.
 
     A scope is not tried if a larger one had no such run.
     """
+    system, goal = _slice(design.system(), [prop]), _Goal(prop)
+    wide = trace.machine.scope
     sizes = dict(_restricted(run.scope, system, goal.term))
     hopeless: list[dict[Any, int]] = []
     touched = _touched(run, sizes)
     try:
         close = _shortest(_Hunt(system, Scope(touched)), goal, len(run.events), deadline)
         if close is not None:
+            trace = _replayed(design, prop, close, wide)
             sizes, run = touched, close
     except (DesignError, TimeoutError):
         pass
@@ -169,13 +174,15 @@ def _smallest(system: System, goal: _Goal, run: _Run, deadline: float) -> _Run:
                     continue
                 try:
                     shorter = _shortest(_Hunt(system, Scope(small)), goal, len(run.events), deadline)
+                    if shorter is not None:  # the maps outside the slice may need more elements
+                        trace = _replayed(design, prop, shorter, wide)
                 except (DesignError, TimeoutError):  # the interpretation has no such scope
                     continue
                 if shorter is not None:
                     sizes, run = small, shorter
                     break
                 hopeless.append(small)
-    return run
+    return run, trace
 
 
 def _touched(run: _Run, sizes: dict[Any, int]) -> dict[Any, int]:
@@ -206,9 +213,26 @@ def _slice(system: System, properties: Iterable[Property[Any]]) -> System:
     return system.sliced(*(p.closed() for p in properties))
 
 
+class _Asked(Scope):
+    """A scope that remembers which sorts it was asked about."""
+
+    def __init__(self, scope: Scope) -> None:
+        super().__init__(scope)
+        self.sorts: dict[Any, None] = {}
+
+    def __getitem__(self, sort: Any) -> int:
+        self.sorts[sort] = None
+        return super().__getitem__(sort)
+
+
 def _restricted(scope: Scope, system: System, *terms: Node) -> Scope:
-    """The sizes of the sorts that a sliced system and the terms have."""
-    sorts = index_sorts((*system.sorts, *variable_sorts(*terms)))
+    """The sizes of the sorts that a sliced system, its interpretations and the terms have."""
+    asked = _Asked(scope)
+    for component in system.components:
+        if component.given is not None:
+            for key in scope.combinations(component.keys):
+                component.given(asked, *key)
+    sorts = index_sorts((*system.sorts, *variable_sorts(*terms), *asked.sorts))
     return Scope({sort: scope[sort] for sort in sorts})
 
 

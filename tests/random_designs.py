@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import reduce
 from itertools import product
 from math import prod
-from operator import and_
+from operator import and_, attrgetter
 from random import Random
 from typing import Any, get_args, get_origin
 
@@ -49,7 +49,7 @@ def taking(count: int, body: Callable[..., Any]) -> Callable[..., Any]:
 
 @dataclass(frozen=True)
 class Part:
-    """One map of the state, as it is declared."""
+    """One map of the state, as it is declared; the name may have the prefix of a group."""
 
     name: str
     kind: Any  # Map, Fun or Var
@@ -62,6 +62,10 @@ class Part:
         if self.kind is lang.Var:
             return lang.Var[self.value]
         return self.kind[self.keys[0] if len(self.keys) == 1 else tuple[self.keys], self.value]
+
+    def of(self, state: Any) -> Any:
+        """The map itself."""
+        return attrgetter(self.name)(state)
 
     def interpret(self, scope: Scope, *key: int) -> Any:
         """What ``given`` says of a rigid map: something that depends on every key."""
@@ -114,7 +118,7 @@ class Writer:
 
     def _read(self, part: Part) -> Make:
         keys, epoch = [self.pick(self.pool[k]) for k in part.keys], self._epoch()
-        return lambda env: getattr(env[0][epoch], part.name)[tuple(k(env) for k in keys)]
+        return lambda env: part.of(env[0][epoch])[tuple(k(env) for k in keys)]
 
     # Terms.
 
@@ -203,11 +207,11 @@ class Writer:
         if value is None:
             return None
         if part.kind is lang.Var:
-            return lambda env: getattr(env[0][0], part.name).become(value(env))
+            return lambda env: part.of(env[0][0]).become(value(env))
         if not start and all(self.pool.get(k) for k in part.keys) and self.pick([True, False]):
             keys, new = [self.pick(self.pool[k]) for k in part.keys], self.term(part.value)
             return new and (
-                lambda env: getattr(env[0][0], part.name).set(tuple(k(env) for k in keys), new(env))
+                lambda env: part.of(env[0][0]).set(tuple(k(env) for k in keys), new(env))
             )
         where = None if start or self.pick([True, False]) else inner.formula(1)
 
@@ -217,7 +221,7 @@ class Writer:
                 for m in (value, where)
                 if m
             ]
-            return getattr(env[0][0], part.name).fill(*lambdas)
+            return part.of(env[0][0]).fill(*lambdas)
 
         return fill
 
@@ -251,7 +255,7 @@ def random_parts(random: Random, sorts: Sequence[Any], stratified: bool) -> list
         lowest = max(ranks, default=-1) if stratified else -1
         below = [s for j, s in enumerate(sorts) if j > lowest or issubclass(s, Enumeration)]
         value = random.choice([Bool, Bool, *below, *(Opt[s] for s in below)])
-        name = random.choice(["x", "m"]) + (str(i) if i else "")
+        name = random.choice(["x", "m", "g.x", "g.m"]) + (str(i) if i else "")
         parts.append(Part(name, kind, keys, value, kind is lang.Fun and random.random() < 0.5))
     return parts
 
@@ -272,6 +276,13 @@ def random_procedures(state: type, writer: Writer) -> list[Procedure]:
     return made
 
 
+def declarations(parts: Iterable[Part]) -> dict[str, Any]:
+    """The body of a class that declares the maps."""
+    last = {p: p.name.rpartition(".")[2] for p in parts}
+    given = {name: lang.given(p.interpret) for p, name in last.items() if p.given}
+    return {**given, "__annotations__": {name: p.annotation for p, name in last.items()}}
+
+
 def random_design(random: Random, stratified: bool) -> Design[Any]:
     """A design with one to four operations and one to three properties."""
     slots: dict[str, Any] = {"__slots__": ()}
@@ -281,8 +292,10 @@ def random_design(random: Random, stratified: bool) -> Design[Any]:
         values = dict.fromkeys("PQR"[: random.choice([2, 2, 3])], Enumeration)
         sorts.append(type("E", (Enumeration,), {**slots, "__annotations__": values}))
     parts = random_parts(random, sorts, stratified)
-    body: dict[str, Any] = {p.name: lang.given(p.interpret) for p in parts if p.given}
-    body["__annotations__"] = {p.name: p.annotation for p in parts}
+    grouped = [p for p in parts if p.name.startswith("g.")]
+    body = declarations([p for p in parts if p not in grouped])
+    if grouped:
+        body["__annotations__"]["g"] = type("Maps", (lang.Group,), declarations(grouped))
     state = type("Random", (lang.State,), body)
 
     procedures = random_procedures(state, Writer(random, sorts, parts))
@@ -307,6 +320,18 @@ def random_design(random: Random, stratified: bool) -> Design[Any]:
         annotations = {**dict.fromkeys(["s", "t"][:states], state), **chosen}
         return kind(named(lambda *a: make((a[:states], a[states:])), name, annotations))
 
+    def assumed(part: Part) -> Any:
+        """Something about rigid maps; often that one of them is injective in its first key."""
+        if part.value is Bool or random.random() < 0.5:
+            return claim("fact", lang.assumption, rigid)
+        first, *more = part.keys
+
+        def injective(s: Any, x: Any, y: Any, *rest: Any) -> Any:
+            return (part.of(s)[(x, *rest)] == part.of(s)[(y, *rest)]).implies(x == y)
+
+        annotations = {"s": state, "x": first, "y": first, **dict.fromkeys("z" * len(more), *more)}
+        return lang.assumption(named(injective, "injective", annotations))
+
     boot = Writer(random, sorts, parts)
     filled = [p for p in parts if p.kind is not lang.Fun and random.random() < 0.85]
     when = boot.formula(2) if random.random() < 0.1 else lambda _: lang.TRUE
@@ -322,7 +347,7 @@ def random_design(random: Random, stratified: bool) -> Design[Any]:
         properties=[
             claim(f"p{i}", random.choice(kinds), parts) for i in range(random.choice([1, 2, 3]))
         ],
-        assumptions=[claim("fact", lang.assumption, rigid)] * (random.random() < 0.5 and bool(rigid)),
+        assumptions=[assumed(random.choice(rigid))] if rigid and random.random() < 0.5 else [],
     )
 
 

@@ -18,7 +18,7 @@ import pytest
 from click import unstyle
 from click.testing import CliRunner, Result
 
-from mapproof import Verdict, __version__
+from mapproof import Options, Verdict, __version__
 from mapproof.cli import exit_code, main
 from mapproof.proofs.verdict import Result as Checked
 
@@ -182,6 +182,11 @@ def test_version() -> None:
 # Targets and options.
 
 
+def test_defaults_are_those_of_the_engine() -> None:
+    defaults = {p.name: p.default for p in main.commands["check"].params}
+    assert (defaults["depth"], defaults["timeout"]) == (Options().depth, Options().timeout)
+
+
 def test_targets_are_merged() -> None:
     done = mapproof("check", "kpt::P2", "kpt::P1", "kpt::P2")
     assert re.findall(r"^  proved +(\w+)", done.stdout, re.MULTILINE) == ["P2", "P1"]
@@ -269,15 +274,15 @@ def test_markdown_of_a_review(tmp_path: Path) -> None:
 @pytest.fixture
 def counting() -> Iterator[subprocess.Popen[str]]:
     """A run that would take minutes."""
-    scope = "mm=4,userpage=4,kernelpage=6,frame=8"
-    command = (sys.executable, "-m", "mapproof", "explore", "kpt", "--scope", scope)
+    # A shell makes its background jobs ignore the signal.
+    program = (
+        "import signal, sys\n"
+        "from mapproof.cli import main\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "main(['explore', 'kpt', '--scope', 'mm=4,userpage=4,kernelpage=6,frame=8'])\n"
+    )
     process = subprocess.Popen(
-        command,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        # A background job of a shell would ignore the signal.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+        (sys.executable, "-c", program), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
     yield process
     process.kill()

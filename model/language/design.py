@@ -63,10 +63,12 @@ class Design(Generic[S]):
                     )
         if not isinstance(self.init, Operation) or self.init.parameters:
             raise DesignError(f"the design {self.name}: init must be an @operation that takes only the state")
-        names = [o.name for o in (*self.operations, *self.procedures)]
-        for name in names:
-            if names.count(name) > 1:
-                raise DesignError(f"the design {self.name} has two operations called {name}")
+        steps = [o.name for o in (self.init, *self.operations, *self.procedures)]
+        claims = [p.name for p in dict.fromkeys((*self.properties, *self.lemmas))]
+        for what, names in (("operations", steps), ("properties", claims)):
+            for name in names:
+                if names.count(name) > 1:
+                    raise DesignError(f"the design {self.name} has two {what} called {name}")
 
     def replacing(
         self, old: Operation[S, ...] | Procedure, new: Operation[S, ...] | Procedure, *, name: str, doc: str = ""

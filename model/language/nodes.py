@@ -36,7 +36,7 @@ class OptOf:
 
     @property
     def __name__(self) -> str:
-        return f"Opt[{self.base.__name__}]"
+        return f"Opt[{self.base.__name__}]" if self.base else "NONE of no sort yet"
 
 
 @dataclass(frozen=True, slots=True)

@@ -158,6 +158,8 @@ class Procedure:
         def add(f: Callable[..., Step]) -> ProcedureStep[Any, ...]:
             if self._position is not None:
                 raise DesignError(f"the procedure {self.name} is in use: add {f.__name__} before that")
+            if any(s.name == f.__name__ for s in self._steps):
+                raise DesignError(f"the procedure {self.name} has two steps called {f.__name__}")
             start = at or (f.__name__ if self._steps else self.IDLE)
             made = ProcedureStep(self, Operation(f, self.kernel), start, to)
             self._steps.append(made)
@@ -212,9 +214,9 @@ class Procedure:
         where = self.position
         for step in self._steps:
             op = step.operation
-            actor, *arguments = op.parameters
-            if actor.sort is not self.actor:
+            if not op.parameters or op.parameters[0].sort is not self.actor:
                 raise DesignError(f"{self.name}.{step.name}: the actor must be a {self.actor.__name__}, like in the first step")
+            actor = op.parameters[0]
             base = transition_of(op, f"{self.name}.{step.name}")
             guard = [nodes.eq(nodes.read(where, (actor.variable,), 0), self._label(step.at)), base.when]
             if step.at == self.IDLE:

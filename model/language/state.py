@@ -9,11 +9,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar, cast, get_args, get_origin, get_type_hints, overload
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Generic,
+    NoReturn,
+    TypeVar,
+    cast,
+    get_args,
+    get_origin,
+    get_type_hints,
+    overload,
+)
 
 from . import nodes
 from .errors import DesignError
-from .nodes import Component, Node
+from .nodes import BOOL, TRUE_NODE, Component, Node, OptOf
 from .terms import A, B, Bool, C, Term, coerce, placeholders, sort_of, wrap
 
 K = TypeVar("K")
@@ -54,6 +65,16 @@ class Fun(Generic[K, V]):
             raise DesignError(f"{name} has {len(keys)} keys here, expected [{wanted}]")
         return tuple(coerce(k, s, f"a key of {name}") for k, s in zip(keys, sorts, strict=True))
 
+    if not TYPE_CHECKING:  # a type checker sees by itself that a Fun cannot be written
+
+        def __getattr__(self, attribute: str) -> NoReturn:
+            if attribute in ("set", "fill", "become"):
+                raise DesignError(
+                    f"{self.component.name} is a {type(self).__name__}, which has no {attribute}(): "
+                    "a Fun is never written, a Map has set() and fill(), a Var has become()"
+                )
+            raise AttributeError(f"{type(self).__name__} has no {attribute}")
+
 
 class Map(Fun[K, V]):
     """A map that operations change.  The key type is one sort or ``tuple[...]`` of sorts."""
@@ -84,7 +105,7 @@ class Map(Fun[K, V]):
         variables, _ = placeholders(value, self.component.keys, f"{name}.fill")
         terms = [wrap(v) for v in variables]
         new = coerce(value(*terms), self.component.value, f"the value of {name}")
-        when = where(*terms).node if where else nodes.TRUE_NODE
+        when = coerce(where(*terms), BOOL, f"the condition of {name}.fill") if where else TRUE_NODE
         fixed = {
             v: nodes.var(v.sort, f"{name}#{i}") for i, v in enumerate(variables)
         }
@@ -125,6 +146,8 @@ class _Record:
         for name, hint in hints.items():
             if name.startswith("_"):
                 continue
+            if hasattr(State, name) or hasattr(Group, name) or name in ("name", "epoch"):
+                raise DesignError(f"the state {cls.__name__}: {name} is taken, call the map something else")
             given = getattr(cls, name, None)
             local = isinstance(self, Locals)
             part = _part(f"{prefix}{name}", _fill_in(hint, arguments), epoch, given, local)
@@ -198,9 +221,12 @@ def _part(name: str, hint: Any, epoch: int, given: Any, local: bool) -> Any:
     else:
         key, value = get_args(hint)
         keys = get_args(key) if get_origin(key) is tuple else (key,)
+    sorts = tuple(sort_of(k, f"a key of {name}") for k in keys)
+    if any(isinstance(s, OptOf) for s in sorts):
+        raise DesignError(f"a key of {name}: Opt[...] cannot be a key; use the sort itself")
     component = Component(
         name,
-        tuple(sort_of(k, f"a key of {name}") for k in keys),
+        sorts,
         sort_of(value, f"the value of {name}"),
         origin.rigid,
         given,

@@ -198,12 +198,15 @@ def sort_of(annotation: Any, where: str) -> Any:
     if annotation is Bool:
         return BOOL
     if get_origin(annotation) is Opt:
-        return OptOf(sort_of(get_args(annotation)[0], where))
+        base = sort_of(get_args(annotation)[0], where)
+        if base is BOOL or isinstance(base, OptOf):
+            raise DesignError(f"{where}: Opt[...] takes a Sort or an Enumeration, not {base.__name__}")
+        return OptOf(base)
     if isinstance(annotation, type) and issubclass(annotation, (Sort, Enumeration)):
         return annotation
     raise DesignError(
         f"{where}: {getattr(annotation, '__name__', annotation)!s} is not a sort; use a subclass "
-        "of Sort or Enumeration, Bool, or Opt[...] of one"
+        "of Sort or Enumeration, Bool, or Opt[...] of a Sort or Enumeration"
     )
 
 
