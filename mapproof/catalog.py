@@ -8,11 +8,12 @@ property applies to every design whose state is, or extends, the state that it i
 from __future__ import annotations
 
 import pkgutil
+import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from importlib import import_module
+from importlib import import_module, resources
 from itertools import compress
 from pathlib import Path
 from types import ModuleType
@@ -60,6 +61,23 @@ class Catalog:
         modules = (import_module(name) for name in _submodules(LIBRARY))
         return tuple(prop for module in modules for prop in _properties_in(module))
 
+    def _library_for(self, design: Design[Any]) -> list[Property[Any]]:
+        """The library, without modules that say nothing of what the design's state is made of.
+
+        A module about a state class mentions, in its imports, the module that defines the class.
+        """
+        homes = {c.__module__ for c in design.state.__mro__ if issubclass(c, State)} - {
+            State.__module__
+        }
+        stems = "|".join(re.escape(home.rpartition(".")[2]) for home in homes)
+        folder = resources.files(LIBRARY)
+        found: list[Property[Any]] = []
+        for name in _submodules(LIBRARY):
+            source = folder / f"{name.rpartition('.')[2]}.py"
+            if not source.is_file() or re.search(rf"\b({stems})\b", source.read_text("utf-8")):
+                found += _properties_in(import_module(name))
+        return found
+
     def design_named(self, name: str) -> Design[Any]:
         """The built-in design of that name, with the library's properties attached.
 
@@ -73,7 +91,7 @@ class Catalog:
         for module in sorted(_submodules(DESIGNS), key=unlikely):  # mostly the first has it
             for design in _designs_in(import_module(module)):
                 if design.name == name:
-                    return attached(design, self.library)
+                    return attached(design, self._library_for(design))
         hint = suggestion(name, self.designs)
         raise DesignError(f"there is no design {name} ({LIST_DESIGNS}){hint}")
 

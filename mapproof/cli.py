@@ -222,7 +222,7 @@ def _scopes(targets: Sequence[Target], sizes: Mapping[str, int]) -> list[dict[An
     sorts: list[dict[str, Any]] = []
     for target in targets:
         with told_plainly(target.file):
-            sorts.append({s.__name__.lower(): s for s in target.design.system().sorts})
+            sorts.append({s.__name__.lower(): s for s in target.design.sorts})
     known = dict.fromkeys(name for names in sorts for name in names)
     for name in sizes:
         if name not in known:
@@ -389,7 +389,6 @@ def explore(design: str, sizes: dict[str, int], limit: int, as_json: bool) -> in
     """Count the reachable states of a design at a scope, exactly, without a solver."""
     from mapproof.proofs.explore import Explored
     from mapproof.proofs.explore import explore as count
-    from mapproof.proofs.search import scope_of
 
     target = Catalog().target(design)
     (chosen,) = _scopes([target], sizes)
@@ -401,7 +400,7 @@ def explore(design: str, sizes: dict[str, int], limit: int, as_json: bool) -> in
 
     started = monotonic()
     with told_plainly(target.file):
-        scope = scope_of(subject, subject.system(), chosen)
+        scope = subject.scope_at(chosen)
         try:
             found: Explored = interruptible(lambda: count(subject, scope, limit, told))
         finally:

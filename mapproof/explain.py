@@ -294,9 +294,7 @@ def _design(design: Design[Any]) -> str:
     if design.source:
         lines += _labelled("source", design.source)
     lines += _labelled("start", first_sentence(design.init.doc) or design.init.name)
-    sizes = {sort.__name__.lower(): size for sort, size in design.scope.items()}
-    if sizes:
-        lines += _labelled("scope", scope_text(sizes))
+    lines += _labelled("scope", scope_text(design.scope_at().names()))
     sections: list[tuple[str, list[tuple[str, str]]]] = [
         ("operations", [(d.name, first_sentence(d.operation.doc)) for d in deeds([design])]),
         ("properties", [(p.name, f"{p.kind}: {p.summary}") for p in design.properties]),

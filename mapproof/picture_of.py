@@ -115,20 +115,32 @@ class _Drawing:
 
     @cached_property
     def _boxed(self) -> set[Any]:
-        """The sorts whose elements are boxes: not those that only tell entries of a table apart."""
-        changing = [b for b in self._bundles if not b.rigid]
-        first = {b.keys[0] for b in changing}
-        later = {k for b in changing for k in b.keys[1:]}
-        values = {_target(c.value) for b in changing for c in b.maps}
-        every = first | (values - later)
-        return {s for s in every if _is_sort(s) and not (s in later and s not in first)}
+        """The sorts whose elements are boxes: they have entries, or something leads to them."""
+        first = {b.keys[0] for b in self._changing}
+        return {s for s in first | self._led_to if _is_sort(s)}
+
+    @cached_property
+    def _slots(self) -> set[Any]:
+        """The sorts that tell the entries of a table apart; what is said of one is a box apart."""
+        later = {k for b in self._changing for k in b.keys[1:] if _is_sort(k)}
+        leading = {b.keys[0] for b in self._changing if _leads(b)}
+        return {s for s in later - leading - self._led_to if not _is_actor(s)}
+
+    @cached_property
+    def _changing(self) -> list[_Bundle]:
+        return [b for b in self._bundles if not b.rigid]
+
+    @cached_property
+    def _led_to(self) -> set[Any]:
+        """The sorts of values, the locals of procedures apart."""
+        values = {_target(c.value) for b in self._changing for c in b.maps if not c.local}
+        return {s for s in values if _is_sort(s)}
 
     def graph(self) -> Graph:
         import networkx as nx
 
-        for bundle in self._bundles:
-            if not bundle.rigid:
-                self._draw(bundle)
+        for bundle in self._changing:
+            self._draw(bundle)
         if not any(e.mark == "violates" for e in self.edges):
             self._mark_actors()
         self._name_the_step()
@@ -153,7 +165,8 @@ class _Drawing:
             source = (bundle.keys[0], key[0])
             cells = {(c, key) for c in bundle.maps}
             changed, read = bool(cells & self.changed), bool(cells & self.read)
-            leads = [c for c in bundle.maps if _target(c.value) in self._boxed]
+            boxed = self._boxed - self._slots
+            leads = [c for c in bundle.maps if _target(c.value) in boxed]
             if leads and bundle.keys[0] in self._boxed and (len(key) > 1 or not bundle.grouped):
                 self._entry(bundle, leads, source, key, changed=changed, read=read)
             elif bundle.keys[0] in self._boxed:
@@ -283,6 +296,8 @@ class _Drawing:
         """Fixed maps: from an actor to what is shown, else only between what is shown."""
         for (index,) in self.trace.machine.scope.combinations(bundle.keys):
             source = (bundle.keys[0], index)
+            if bundle.keys[0] in self._slots:
+                continue
             actor = _is_actor(bundle.keys[0])
             leads = [c for c in bundle.maps if _is_sort(_target(c.value))]
             for target in self._targets(self.now, leads, (index,)):
@@ -322,7 +337,7 @@ class _Drawing:
         name = getattr(sort, "__name__", "")
         if sort is None or name == "Frame":
             return _LAST
-        if _is_actor(sort) or name in _ADDRESSES:
+        if _is_actor(sort) or name in _ADDRESSES or sort in self._slots:
             return 0
         if name in _TABLES:
             return 1 + _TABLES.index(name)
@@ -333,18 +348,18 @@ class _Drawing:
         """How many maps lead to a sort, one behind the other."""
         heights = dict.fromkeys(self._boxed, 0)
         for _ in self._boxed:
-            for bundle in self._bundles:
+            for bundle in self._changing:
                 for c in bundle.maps:
                     source, target = c.keys[0], _target(c.value)
-                    if not bundle.rigid and source in heights and target in heights:
+                    if source in heights and target in heights:
                         heights[target] = max(heights[target], heights[source] + 1)
         return heights
 
     def _kind(self, sort: Any) -> str:
         name = getattr(sort, "__name__", "")
-        if sort is None or name in _ADDRESSES:
+        if sort is None or name in _ADDRESSES or sort in self._slots:
             return "address"
-        leads = any(b.keys[0] is sort and _leads(b) for b in self._bundles if not b.rigid)
+        leads = any(b.keys[0] is sort and _leads(b) for b in self._changing)
         return _KINDS.get(name, "table" if leads or name in _TABLES else "frame")
 
 

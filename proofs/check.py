@@ -8,16 +8,15 @@ from time import monotonic
 from typing import Any
 
 from mapproof.model.language import solver
-from mapproof.model.language.design import Design, System
+from mapproof.model.language.design import Design
 from mapproof.model.language.errors import DesignError
 from mapproof.model.language.property import Property
-from mapproof.model.language.scope import Scope
 from mapproof.model.language.unbounded import check_stratified
 
 from .induction import Failure, Induction, Prover, induction, other_solver
-from .sampling import refuted
-from .search import Searched, scope_of, search
+from .search import Searched, search
 from .verdict import Result, Verdict
+from .walks import Walks
 
 REPLAY = "concrete replay"
 SAT = "glucose"
@@ -50,70 +49,73 @@ def check(
     wanted = [design.property_named(n) for n in options.only] or list(design.properties)
     if not wanted:
         raise DesignError(f"{design.name} has no property to check: give Design(properties=[...]) one")
-    system = design.system()
-    check_stratified(system)
-    run = _Run(design, system, options, progress)
-    proof, doubts, seconds = run.proof()
-    open_claims = [p for p in wanted if p.kind != "sometimes" and p not in proof.proved]
-    results = run.searched(open_claims, [p for p in design.properties if p.kind == "sometimes"], proof)
+    check_stratified(design.system())
+    run = _Run(design, options, progress)
+    jobs = [p for p in design.properties if p.kind == "sometimes"]
+    claims = [p for p in wanted if p.kind != "sometimes"]
+    proof, seconds = run.proof(claims)
+    results = run.searched([p for p in claims if p not in proof.proved], jobs, proof)
     idle = [r for r in results.values() if r.kind == "sometimes" and r.verdict is not Verdict.PROVED]
-    for prop in wanted:
+    for prop in claims:
         if prop.name not in results:
-            results[prop.name] = run.proved(prop, proof, doubts, idle).but(seconds=seconds)
+            results[prop.name] = run.proved(prop, proof, idle).but(seconds=seconds)
     return [results[p.name] for p in wanted]
 
 
-@dataclass(frozen=True)
 class _Run:
     """One check of one design."""
 
-    design: Design[Any]
-    system: System
-    options: Options
-    progress: Progress
+    def __init__(self, design: Design[Any], options: Options, progress: Progress) -> None:
+        self.design = design
+        self.options = options
+        self.progress = progress
+        self.scope = design.scope_at(options.scope)
+        self.doubts: dict[str, str] = {}  # by cell: what the second solver says
+        self.walks: Walks | None
+        try:
+            self.walks = Walks(design, self.scope)
+        except DesignError:  # too many initial states to enumerate: the solvers do without
+            self.walks = None
 
-    def proof(self) -> tuple[Induction, dict[str, str], float]:
-        """What is inductive, the cells that the second solver doubts, and seconds per property."""
+    def proof(self, claims: Sequence[Property[Any]]) -> tuple[Induction, float]:
+        """What is inductive, and seconds per claim."""
         started = monotonic()
-        prover = Prover(self.system, started + self.options.timeout)
-        claims = [p for p in self.design.properties if p.kind in ("always", "step")]
-        false = refuted(self.system, self.scope, [*claims, *self.design.lemmas])
+        prover = Prover(self.design.system(), started + self.options.timeout)
+        others = (p for p in self.design.properties if p.kind == "always" and p not in claims)
+        helpers = [*others, *self.design.lemmas]
+        false = self.walks.refuted([*claims, *helpers]) if self.walks else {}
         proof = induction(
             self.design,
-            self.system,
             [p for p in claims if p.name not in false],
-            [p for p in self.design.lemmas if p.name not in false],
+            [p for p in helpers if p.name not in false],
             prover,
             self.progress,
         )
         for name, steps in false.items():
-            proof.failures[name] = Failure(None, "sat", f"it is false on a walk of {steps} steps", steps)
-        doubts = {}
+            why = f"it is false on a walk of {steps} steps"
+            proof.failures[name] = Failure(None, "sat", why, steps)
         for name, cell in proof.proofs.items():
             self.progress(f"{name} (second solver)")
             answer = prover.recheck(cell).answer
             if answer != "unsat":
                 other = other_solver(cell.found_by)
-                doubts[name] = f"{other} answers {answer} to {name}, which {cell.found_by} proved"
-        return proof, doubts, (monotonic() - started) / max(1, len(claims))
-
-    @property
-    def scope(self) -> Scope:
-        return scope_of(self.design, self.system, self.options.scope)
+                found = f"{other} answers {answer} to {name}, which {cell.found_by} proved"
+                self.doubts[name] = found
+        return proof, (monotonic() - started) / max(1, len(claims))
 
     def base(self, prop: Property[Any], verdict: Verdict, **fields: Any) -> Result:
         assumptions = tuple(a.name for a in self.design.assumptions)
         return Result(self.design.name, prop.name, prop.kind, verdict, assumptions=assumptions, **fields)
 
     def proved(
-        self, prop: Property[Any], proof: Induction, doubts: dict[str, str], idle: list[Result]
+        self, prop: Property[Any], proof: Induction, idle: list[Result]
     ) -> Result:
         """Proved, unless the second solver doubts a cell or the design was not seen to do its job."""
         uses = proof.uses(prop.name)
         cells = [c for name in (prop.name, *uses) for c in proof.cells_of(name)]
         for cell in cells:
-            if cell.cell.name in doubts:
-                return self.base(prop, Verdict.UNKNOWN, reason=doubts[cell.cell.name])
+            if cell.cell.name in self.doubts:
+                return self.base(prop, Verdict.UNKNOWN, reason=self.doubts[cell.cell.name])
         if idle:
             names = ", ".join(r.property for r in idle)
             reason = f"inductive, but the design was not seen to do its job: {names}"
@@ -132,24 +134,23 @@ class _Run:
         self, claims: Sequence[Property[Any]], jobs: Sequence[Property[Any]], proof: Induction
     ) -> dict[str, Result]:
         """Claims that are not inductive: violated, or they hold to the depth that was searched.  And
-        each ``sometimes``: proved by a run that shows it, on a small machine where one will do."""
-        depth, full = self.options.depth, self.scope
+        each ``sometimes``: proved by a run that shows it, from a walk or else from a search."""
+        depth = self.options.depth
         results: dict[str, Result] = {}
-        # A job that needs every element busy takes fewer steps on a small machine.
-        for size in () if self.options.scope else (1, 2):
-            todo = dict.fromkeys((j for j in jobs if j.name not in results), 2 * depth)
-            try:
-                small = self.search(todo, _at_most(full, size), proof)
-            except DesignError:  # the design's interpretation has no machine so small
-                continue
-            results |= {n: r for n, r in small.items() if r.verdict is Verdict.PROVED}
-        todo = dict.fromkeys((j for j in jobs if j.name not in results), 2 * depth)
+        todo: dict[Property[Any], int] = {}
+        for job in jobs:
+            trace = self.walks.shown(job) if self.walks else None
+            if trace is None:
+                todo[job] = 2 * depth
+            else:
+                found = Searched(trace, len(trace.events), self.scope)
+                results[job.name] = self.judged(job, found, proof, 0.0)
         for claim in claims:  # a walk that refutes a claim says how deep to look
             todo[claim] = max(depth, proof.failures[claim.name].steps)
-        return results | self.search(todo, full, proof)
+        return results | self.search(todo, proof)
 
     def search(
-        self, todo: Mapping[Property[Any], int], scope: Scope, proof: Induction
+        self, todo: Mapping[Property[Any], int], proof: Induction
     ) -> dict[str, Result]:
         """The bounded search for some properties, each to its depth, as results."""
         if not todo:
@@ -160,7 +161,7 @@ class _Run:
         found = search(
             self.design,
             todo,
-            scope,
+            self.scope,
             self.options.timeout,
             lambda k: tell(f"{self.design.name}, runs of {k} steps: {names}"),
         )
@@ -197,6 +198,3 @@ class _Run:
             seconds=seconds,
         )
 
-
-def _at_most(scope: Scope, n: int) -> Scope:
-    return scope.with_sizes({sort: min(n, size) for sort, size in scope.items()})

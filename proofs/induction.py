@@ -84,7 +84,6 @@ class Induction:
 
 def induction(
     design: Design[Any],
-    system: System,
     claims: Sequence[Property[Any]],
     lemmas: Sequence[Property[Any]],
     prover: Prover,
@@ -99,7 +98,7 @@ def induction(
     result = Induction()
     standing = {p.name: p for p in (*claims, *lemmas)}
     cells = {
-        name: [o for o in obligations(design, system, [p]) if not o.trivial]
+        name: [o for o in obligations(design, [p]) if not o.trivial]
         for name, p in standing.items()
     }
     while True:

@@ -65,12 +65,13 @@ def _mutable(*terms: Node) -> set[Component]:
 
 
 def obligations(
-    design: Design[Any], system: System, properties: Sequence[Property[Any]]
+    design: Design[Any], properties: Sequence[Property[Any]]
 ) -> list[Obligation]:
     """Every cell for the properties, in the order of the design; trivial ones included.
 
     ``always`` has one for the start and one for each transition, ``step`` one for each transition.
     """
+    system = design.system()
     cells = []
     for prop in properties:
         if prop.kind == "always":

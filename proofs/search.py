@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from time import monotonic
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 from mapproof.model.language import circuit as c
 from mapproof.model.language.bounded import Encoder, Unrolling
 from mapproof.model.language.concrete import Event, Machine
-from mapproof.model.language.design import Design, System, index_sorts
+from mapproof.model.language.design import Design, System
 from mapproof.model.language.errors import DesignError
 from mapproof.model.language.nodes import (
     TRUE_NODE,
@@ -18,16 +18,12 @@ from mapproof.model.language.nodes import (
     negate,
     read,
     rewrite_reads,
-    variable_sorts,
 )
 from mapproof.model.language.property import Property
 from mapproof.model.language.scope import Scope
 
 from .sat import CircuitSolver
 from .trace import Cell, Trace, replay
-
-DEFAULT_SIZE = 2
-
 
 @dataclass(frozen=True)
 class Searched:
@@ -37,18 +33,6 @@ class Searched:
     depth: int
     scope: Scope
     reason: str = ""
-
-
-def scope_of(
-    design: Design[Any], system: System, sizes: Mapping[Any, int] | None = None
-) -> Scope:
-    """The scope of a bounded search: what is asked for, else what the design says, else 2 each."""
-    chosen = {**design.scope, **(sizes or {})}
-    claims = (*design.properties, *design.lemmas, *design.assumptions)
-    parameters = [p.sort for claim in claims for p in claim.parameters]
-    claimed = variable_sorts(*(claim.body() for claim in claims))
-    sorts = index_sorts((*system.sorts, *parameters, *claimed))
-    return Scope({sort: chosen.get(sort, DEFAULT_SIZE) for sort in sorts})
 
 
 def search(
@@ -67,7 +51,7 @@ def search(
     """
     deadline = monotonic() + timeout
     system = _slice(design.system(), properties)
-    hunt = _Hunt(system, _restricted(scope, system, *(p.closed() for p in properties)))
+    hunt = _Hunt(system, scope)
     goals = {p.name: _Goal(p) for p in properties}
     found: dict[str, Searched] = {}
     at = 0
@@ -80,7 +64,7 @@ def search(
             for prop in left:
                 run = hunt.run_of(goals[prop.name], deadline)
                 if run is not None:
-                    found[prop.name] = _settled(design, prop, run, scope, deadline)
+                    found[prop.name] = _settled(design, prop, run, deadline)
     except TimeoutError as error:
         why = f"step {at} of the bounded search: {error}"
         return {p.name: found.get(p.name) or Searched(None, at - 1, scope, why) for p in properties}
@@ -136,53 +120,59 @@ class _Hunt:
 
 
 def _settled(
-    design: Design[Any], prop: Property[Any], run: _Run, scope: Scope, deadline: float
+    design: Design[Any], prop: Property[Any], run: _Run, deadline: float
 ) -> Searched:
     """The run made as small as it goes, and replayed on the whole design."""
-    trace = _replayed(design, prop, run, scope)
+    smaller = [run]
     if prop.kind != "sometimes":
-        run, trace = _smallest(design, prop, run, trace, deadline)
-    return Searched(trace, len(run.events), run.scope)
+        smaller += _smaller(design, prop, run, deadline)
+    while True:
+        try:
+            run = smaller.pop()
+            trace = _replayed(design, prop, run)
+            shown = Scope({s: run.scope[s] for s in _slice(design.system(), [prop]).sorts})
+            return Searched(trace, len(run.events), shown)
+        except DesignError:  # the maps outside the slice need more elements
+            if not smaller:
+                raise
 
 
-def _smallest(
-    design: Design[Any], prop: Property[Any], run: _Run, trace: Trace, deadline: float
-) -> tuple[_Run, Trace]:
-    """A run no longer than this one at a scope in which no sort can be made smaller.
-
-    A scope is not tried if a larger one had no such run.
-    """
+def _smaller(
+    design: Design[Any], prop: Property[Any], run: _Run, deadline: float
+) -> Iterator[_Run]:
+    """Runs that are no longer, at smaller and smaller scopes; in the last, no sort can be made
+    smaller.  A scope is not tried if a larger one had no such run."""
     system, goal = _slice(design.system(), [prop]), _Goal(prop)
-    wide = trace.machine.scope
-    sizes = dict(_restricted(run.scope, system, goal.term))
+    own = {s: n for s, n in run.scope.items() if isinstance(design.scope.get(s, 0), int)}
+    sizes = {s: n for s, n in own.items() if s in system.sorts}
     hopeless: list[dict[Any, int]] = []
-    touched = _touched(run, sizes)
-    try:
-        close = _shortest(_Hunt(system, Scope(touched)), goal, len(run.events), deadline)
-        if close is not None:
-            trace = _replayed(design, prop, close, wide)
-            sizes, run = touched, close
-    except (DesignError, TimeoutError):
-        pass
+
+    def attempt(small: dict[Any, int]) -> _Run | None:
+        if any(all(small[s] <= h[s] for s in small) for h in hopeless):
+            return None
+        try:
+            hunt = _Hunt(system, design.scope_at({**own, **small}))
+            shorter = _shortest(hunt, goal, len(run.events), deadline)
+        except (DesignError, TimeoutError):  # the interpretation has no such scope
+            return None
+        if shorter is None:
+            hopeless.append(small)
+        return shorter
+
+    close = _touched(run, sizes)
+    candidates = [close]
     before = None
     while sizes != before:
-        before = dict(sizes)
+        before = sizes
         for sort in sorted(sizes, key=lambda s: -sizes[s]):
-            for size in range(1, sizes[sort]):
-                small = {**sizes, sort: size}
-                if any(all(small[s] <= h[s] for s in small) for h in hopeless):
-                    continue
-                try:
-                    shorter = _shortest(_Hunt(system, Scope(small)), goal, len(run.events), deadline)
-                    if shorter is not None:  # the maps outside the slice may need more elements
-                        trace = _replayed(design, prop, shorter, wide)
-                except (DesignError, TimeoutError):  # the interpretation has no such scope
-                    continue
+            candidates += ({**sizes, sort: n} for n in range(1, sizes[sort]))
+            for small in candidates:
+                shorter = attempt(small)
                 if shorter is not None:
                     sizes, run = small, shorter
+                    yield run
                     break
-                hopeless.append(small)
-    return run, trace
+            candidates = []
 
 
 def _touched(run: _Run, sizes: dict[Any, int]) -> dict[Any, int]:
@@ -213,33 +203,10 @@ def _slice(system: System, properties: Iterable[Property[Any]]) -> System:
     return system.sliced(*(p.closed() for p in properties))
 
 
-class _Asked(Scope):
-    """A scope that remembers which sorts it was asked about."""
-
-    def __init__(self, scope: Scope) -> None:
-        super().__init__(scope)
-        self.sorts: dict[Any, None] = {}
-
-    def __getitem__(self, sort: Any) -> int:
-        self.sorts[sort] = None
-        return super().__getitem__(sort)
-
-
-def _restricted(scope: Scope, system: System, *terms: Node) -> Scope:
-    """The sizes of the sorts that a sliced system, its interpretations and the terms have."""
-    asked = _Asked(scope)
-    for component in system.components:
-        if component.given is not None:
-            for key in scope.combinations(component.keys):
-                component.given(asked, *key)
-    sorts = index_sorts((*system.sorts, *variable_sorts(*terms), *asked.sorts))
-    return Scope({sort: scope[sort] for sort in sorts})
-
-
-def _replayed(design: Design[Any], prop: Property[Any], run: _Run, wide: Scope) -> Trace:
+def _replayed(design: Design[Any], prop: Property[Any], run: _Run) -> Trace:
     """The run of the sliced system as a run of the whole design, replayed concretely."""
     system = design.system()
-    machine = Machine(system, wide.with_sizes(run.scope))
+    machine = Machine(system, run.scope)
     transitions = {t.name: t for t in system.transitions}
     events = [Event(transitions[e.transition.name], e.arguments) for e in run.events]
     return replay(design, prop, machine, complete_boot(system, machine, run.boot), events)

@@ -21,7 +21,6 @@ from hypothesis import strategies as st
 
 from mapproof.model import language as lang
 from mapproof.model.language import Bool, Design, Enumeration, Opt, Procedure, Scope, Sort
-from mapproof.proofs.search import scope_of
 
 Env = tuple[tuple[Any, ...], tuple[Any, ...]]  # the states (one or two), the variables in sight
 Make = Callable[[Env], Any]  # drawn once, it builds its term anew wherever it is called
@@ -129,7 +128,9 @@ class Writer:
         options = list(self.pool.get(sort, ()))
         if sort is not base_of(sort):
             options.append(lambda _: lang.NONE)
-            options += [lambda env, m=m: lang.some(m(env)) for m in self.pool.get(base_of(sort), ())]
+            options += [
+                lambda env, m=m: lang.some(m(env)) for m in self.pool.get(base_of(sort), ())
+            ]
         if options and depth and self.pick([False, False, True]):
             condition, a, b = self.formula(depth - 1), self.pick(options), self.pick(options)
             return lambda env: lang.ite(condition(env), a(env), b(env))
@@ -360,7 +361,7 @@ def space(design: Design[Any], scope: Scope) -> int:
 
 def all_scopes(design: Design[Any], most: int) -> list[Scope]:
     """Every scope of sizes 1 to 3 with at most so many states."""
-    sorts = list(scope_of(design, design.system()))
+    sorts = list(design.scope_at())
     every = (
         Scope(dict(zip(sorts, sizes, strict=True)))
         for sizes in product((1, 2, 3), repeat=len(sorts))

@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from itertools import chain
-from math import comb, perm
+from collections.abc import Callable
+from itertools import chain, product
+from math import comb, perm, prod
 from time import monotonic
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, event, given, settings
 
-from mapproof.model.designs.kpt import kpt, kpt_bugpgd, kpt_buggy
+from mapproof.model.designs.kpt import kpt, kpt_buggy, kpt_bugpgd
 from mapproof.model.language import Design, DesignError, Scope
 from mapproof.model.language.bounded import Unrolling
 from mapproof.model.language.concrete import Machine
-from mapproof.model.language.scope import Layout
 from mapproof.model.language.solver import Z3
 from mapproof.model.language.unbounded import Scripts
-from mapproof.model.operations.kpt import Frame, KernelPage, Mm, UserPage
+from mapproof.model.operations.kpt import Frame, KernelPage, Kpt, Mm, UserPage
 from mapproof.proofs import second
+from mapproof.proofs.explore import explore
 from mapproof.proofs.induction import Prover, induction
-from mapproof.proofs.obligations import Obligation, obligations
+from mapproof.proofs.obligations import obligations
 from mapproof.proofs.sat import CircuitSolver
 from mapproof.proofs.search import search
 from mapproof.properties.kpt import DEEP, P1, P2, SAFE
@@ -29,20 +29,8 @@ from mapproof.properties.kpt import DEEP, P1, P2, SAFE
 from .brute_force import BruteForce, Frozen
 from .random_designs import all_scopes, designs_with_scopes
 
-Drawn = tuple[Design[Any], Scope]
-
 MOST_STATES = 300
 FOREVER = 3600.0
-
-
-def profile(examples: int) -> settings:
-    """The same examples in every run."""
-    return settings(
-        max_examples=examples,
-        derandomize=True,
-        deadline=None,
-        suppress_health_check=list(HealthCheck),
-    )
 
 
 # --- states --------------------------------------------------------------------------------------
@@ -205,3 +193,131 @@ def check_induction(design: Design[Any], scope: Scope) -> None:
         oracle = BruteForce(design, size)
         layers = oracle.layers()
         assert all(oracle.shortest(p, layers) is None for p in proof.proved)
+
+
+# --- the tests -----------------------------------------------------------------------------------
+
+Check = Callable[[Design[Any], Scope], None]
+
+CHECKS: dict[str, tuple[Check, int, bool]] = {  # examples in a fast run; only stratified designs
+    "concrete": (check_concrete, 200, False),
+    "bounded": (check_bounded, 150, False),
+    "search": (check_search, 200, False),
+    "cells": (check_cells, 70, True),
+    "induction": (check_induction, 150, True),
+}
+
+
+def run(check: Check, examples: int, stratified: bool) -> None:
+    """A check over random designs, the same ones in every run."""
+
+    @settings(
+        max_examples=examples,
+        derandomize=True,
+        deadline=None,
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(designs_with_scopes(MOST_STATES, stratified))
+    def each(drawn: tuple[Design[Any], Scope]) -> None:
+        check(*drawn)
+
+    each()
+
+
+@pytest.mark.parametrize("name", CHECKS)
+def test_the_readings_agree(name: str) -> None:
+    run(*CHECKS[name])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", CHECKS)
+def test_the_readings_agree_on_many_designs(name: str) -> None:
+    check, _, stratified = CHECKS[name]
+    run(check, 2000, stratified)
+
+
+# --- the benchmark -------------------------------------------------------------------------------
+
+Size = tuple[int, int, int, int]  # processes, user pages, kernel pages, frames
+
+SIZES: dict[Size, int] = {
+    (1, 2, 2, 3): 100,
+    (1, 2, 2, 4): 296,
+    (1, 3, 4, 6): 3776,
+    (1, 2, 4, 6): 1664,
+    (2, 2, 3, 4): 7712,
+    (2, 3, 4, 6): 383_104,
+    (3, 3, 4, 6): 24_181_760,
+    (3, 4, 6, 8): 5_056_471_040,
+    (4, 6, 8, 12): 470_344_862_940_528_640,
+}
+
+
+def entry_pages(kernel_pages: int) -> int:
+    return max(1, kernel_pages // 2)
+
+
+def reachable(size: Size) -> int:
+    """The closed form: any entry pages in the shadows; any injection of user slots into the other
+    frames, each of the rest free or the kernel's; of a process 3 or, if it maps nothing, 5 states of
+    its PGD entries and mode."""
+    mms, user, kernel, frames = size
+    entry = entry_pages(kernel)
+    others = frames - entry
+    total = 0
+    for mapped in product(range(user + 1), repeat=mms):
+        used = sum(mapped)
+        slots = prod(comb(user, n) for n in mapped)
+        modes = prod(3 if n else 5 for n in mapped)
+        total += slots * perm(others, used) * 2 ** max(0, others - used) * modes
+    return 2 ** (entry * mms) * total
+
+
+def scope_of_size(size: Size) -> Scope:
+    return Scope(dict(zip((Mm, UserPage, KernelPage, Frame), size, strict=True)))
+
+
+def test_the_closed_form_is_that_of_the_benchmark() -> None:
+    assert {size: reachable(size) for size in SIZES} == SIZES
+
+
+@pytest.mark.parametrize("size", [s for s, states in SIZES.items() if states < 10_000])
+def test_kpt_reaches_as_many_states_as_the_closed_form_says(size: Size) -> None:
+    found = explore(kpt, scope_of_size(size))
+    assert (found.states, found.complete) == (reachable(size), True)
+
+
+@pytest.mark.slow
+def test_kpt_reaches_as_many_states_at_a_larger_scope() -> None:
+    found = explore(kpt, scope_of_size((2, 3, 4, 6)))
+    assert (found.states, found.complete) == (reachable((2, 3, 4, 6)), True)
+
+
+@pytest.mark.parametrize("size", [(1, 2, 2, 3), (1, 2, 2, 4), (1, 2, 4, 6), (2, 2, 3, 4)])
+def test_the_fullest_state_of_kpt_takes_the_known_number_of_steps(size: Size) -> None:
+    mms, _, kernel, frames = size
+    entry = entry_pages(kernel)
+    steps = (frames - entry) + 3 * mms + mms * entry
+    found = search(kpt, {DEEP: steps + 3}, scope_of_size(size), FOREVER)[DEEP.name]
+    assert found.trace is not None
+    assert found.depth == len(found.trace.events) == steps
+
+
+@pytest.mark.parametrize(
+    ("design", "violated", "kept"), [(kpt_buggy, P1, P2), (kpt_bugpgd, P2, P1)]
+)
+def test_the_mistakes_of_kpt_take_two_steps(
+    design: Design[Kpt], violated: Property[Kpt], kept: Property[Kpt]
+) -> None:
+    scope = scope_of_size((2, 2, 3, 4))
+    found = search(design, {p: 5 for p in (SAFE, violated, kept)}, scope, FOREVER)
+    assert [found[p.name].depth for p in (SAFE, violated)] == [2, 2]
+    assert found[kept.name].trace is None
+
+
+def test_kpt_is_proved_for_any_size() -> None:
+    system = kpt.system()
+    prover = Prover(system, monotonic() + FOREVER)
+    proof = induction(kpt, system, [SAFE, P1, P2], list(kpt.lemmas), prover)
+    assert set(proof.proved) >= {SAFE, P1, P2}
+    assert all(prover.recheck(p).answer == "unsat" for p in proof.proofs.values())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..language import Bool, Design, always
+from ..language import Bool, Design, Size, always
 from ..machine.sorts import Cpu, Frame, Mm, Pgd, PgdSlot, Pte, PteSlot, Va
 from ..operations import kaiser as op
 from ..operations.kaiser import Kaiser, Owner, PgdUse, TableUse
@@ -142,16 +142,17 @@ WINDOW = (
     other_slots_are_equal,
 )
 
-# One process with all tables, or two processes, need 2 slots x 2 halves and the pages beside them.
-SCOPE: dict[type, int] = {
+# The other sizes follow: a pair of PGD pages per process and two pages of other uses, a table under
+# every kernel slot of both halves and every user slot of every process, an address for every leaf.
+SCOPE: dict[type, Size] = {
     Mm: 2,
     Cpu: 2,
-    Pgd: 6,
     PgdSlot: 3,
-    Pte: 6,
     PteSlot: 2,
-    Va: 6,
     Frame: 2,
+    Pgd: lambda sizes: 2 * sizes[Mm] + 2,
+    Pte: lambda sizes: op.tables_needed(sizes[PgdSlot], sizes[Mm]),
+    Va: lambda sizes: sizes[PgdSlot] * sizes[PteSlot],
 }
 
 kaiser_v2 = Design(

@@ -105,7 +105,15 @@ vmalloc_pae_2019 = Design(
     procedures=[op.purge_with_sync],
     lemmas=PAE_LEMMAS,
     assumptions=[op.pmd_pages_are_private],
-    scope={Mm: 2, Cpu: 2, Pmd: 3, PmdSlot: 1, Pte: 1, PteSlot: 1, Frame: 2},
+    scope={
+        Mm: 2,
+        Cpu: 2,
+        PmdSlot: 1,
+        Pte: 1,
+        PteSlot: 1,
+        Frame: 2,
+        Pmd: lambda sizes: sizes[Mm] + 1,
+    },
     geometry="i386-pae",
     doc="""32-bit PAE with unshared kernel PMDs, as repaired in July 2019: the purge pushes removals to
 every process on pgd_list before a range becomes free again; additions are pulled in by faults.""",
@@ -207,13 +215,13 @@ vmalloc_x86_64 = Design(
     scope={
         Mm: 2,
         Cpu: 1,
-        Pgd: 3,
         PgdSlot: 1,
-        Pmd: 1,
         PmdSlot: 2,
         Pte: 2,
         PteSlot: 1,
         Frame: 1,
+        Pgd: lambda sizes: sizes[Mm] + 1,
+        Pmd: lambda sizes: sizes[PgdSlot],
     },
     doc="""x86-64: top-level vmalloc entries are preallocated at boot and never deleted, so every
 process shares what lies below and there is nothing to synchronise.""",

@@ -1,6 +1,6 @@
 """The vocabulary in which designs and properties are written; see ARCHITECTURE.md for the order."""
 
-from .design import Design
+from .design import Design, Size
 from .errors import DesignError
 from .operation import Operation, Procedure, ProcedureStep, Step, operation
 from .property import Property, always, assumption, sometimes, step
@@ -38,6 +38,7 @@ __all__ = [
     "ProcedureStep",
     "Property",
     "Scope",
+    "Size",
     "Sort",
     "State",
     "Step",

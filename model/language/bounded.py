@@ -18,7 +18,8 @@ from .concrete import Event
 from .design import System
 from .nodes import BOOL, Component, Node
 from .operation import Parameter
-from .scope import Layout, Scope
+from .layout import Layout
+from .scope import Scope
 from .state import Update
 
 Value = tuple[int, ...]  # one-hot literals; of a Bool: one literal

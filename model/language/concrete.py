@@ -15,9 +15,10 @@ from typing import Any
 
 from .design import System
 from .errors import DesignError
+from .layout import Layout
 from .nodes import Component, Node, OptOf
 from .operation import Transition
-from .scope import Layout, Scope
+from .scope import Scope
 from .state import Update
 
 State = Sequence[int]

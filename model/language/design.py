@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Generic
@@ -12,8 +12,13 @@ from .errors import DesignError
 from .nodes import Component, Node
 from .operation import Operation, Procedure, S, Transition, transition_of
 from .property import Property
+from .scope import Scope
 from .state import Update
 from .terms import Enumeration
+
+Size = int | Callable[[Mapping[type, int]], int]
+
+DEFAULT_SIZE = 2
 
 
 def _listed(names: Sequence[str]) -> str:
@@ -30,7 +35,8 @@ class Design(Generic[S]):
     operations, procedures: what may happen, in any order, by any actor.
     properties: what must hold; lemmas: invariants that help to prove it.
     assumptions: facts about rigid maps.
-    scope: how many elements of a sort the bounded search uses (2 where nothing is said).
+    scope: how many elements of a sort the bounded search uses (2 where nothing is said); a function
+        of the other sizes for a sort that follows from them, such as two PGD pages per process.
     doc: one paragraph for ``explain``; source: where the design comes from.
     """
 
@@ -42,7 +48,7 @@ class Design(Generic[S]):
     properties: Sequence[Property[S]] = ()
     lemmas: Sequence[Property[S]] = ()
     assumptions: Sequence[Property[S]] = ()
-    scope: dict[type, int] = field(default_factory=dict)
+    scope: Mapping[type, Size] = field(default_factory=dict)
     geometry: str = "x86-64"
     doc: str = ""
     source: str = ""
@@ -106,6 +112,28 @@ class Design(Generic[S]):
         raise DesignError(
             f"{self.name} has no property {name}; it has {_listed([p.name for p in self.properties])}"
         )
+
+    def scope_at(self, sizes: Mapping[type, int] | None = None) -> Scope:
+        """The finite scope with these sizes, over those of the design; it has every sort that the
+        design or a property mentions."""
+        chosen: dict[type, Size] = {**self.scope, **(sizes or {})}
+        known: dict[type, int] = {}
+        later: dict[type, Callable[[Mapping[type, int]], int]] = {}
+        for sort in self.sorts:
+            size = chosen.get(sort, DEFAULT_SIZE)
+            if isinstance(size, int):
+                known[sort] = size
+            else:
+                later[sort] = size
+        return Scope(known | {sort: size(known) for sort, size in later.items()})
+
+    @cached_property
+    def sorts(self) -> tuple[type, ...]:
+        """Every index sort that the design or one of its claims mentions."""
+        claims = (*self.properties, *self.lemmas, *self.assumptions)
+        parameters = [p.sort for claim in claims for p in claim.parameters]
+        claimed = nodes.variable_sorts(*(claim.body() for claim in claims))
+        return index_sorts((*self.system().sorts, *parameters, *claimed, *self.scope))
 
     def system(self) -> System:
         """What every reading interprets; the design's functions are called once."""

@@ -107,6 +107,12 @@ def _table(scope: Scope, use: str, slot: int, mm: int = 0) -> int:
     return first + kernel.index(slot) if slot in kernel else 0
 
 
+def tables_needed(slots: int, mms: int) -> int:
+    """How many table pages a machine with so many top-level slots and processes has."""
+    user = sum(_region(i) == "user" for i in range(slots))
+    return user * mms + 2 * (slots - user)
+
+
 def _pgd_use(scope: Scope, page: int) -> int:
     """Pairs first, then pages of other uses: an even single-page PGD, something else beside it."""
     return page % 2 if page < 2 * scope[Mm] else 2 + page % 2

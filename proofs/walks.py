@@ -1,0 +1,108 @@
+"""Random walks at a small scope: what they refute, and the jobs that they show being done.
+
+Walks say nothing about what they do not meet; they spare the solvers plainly false invariants.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import islice
+from random import Random
+from typing import Any
+
+from mapproof.model.language.concrete import Event, Machine, State
+from mapproof.model.language.design import Design
+from mapproof.model.language.property import Property
+from mapproof.model.language.scope import Scope
+
+from .trace import Trace, find_witness
+
+WALKS = 24
+LENGTH = 16
+
+
+@dataclass(frozen=True)
+class _Walk:
+    states: list[State]
+    events: list[Event]
+
+
+class Walks:
+    """Some random walks from the initial states of a design; the same ones on every run.
+
+    Raises DesignError if the design has no machine, or too many initial states, at the scope.
+    """
+
+    def __init__(self, design: Design[Any], scope: Scope) -> None:
+        self.design = design
+        self.machine = Machine(design.system(), scope)
+        self._starts = list(islice(self.machine.initial_states(), WALKS))
+
+    @cached_property
+    def _walks(self) -> list[_Walk]:
+        random = Random(0)
+        walks = []
+        for i in range(WALKS if self._starts else 0):
+            walk = _Walk([self._starts[i % len(self._starts)]], [])
+            while len(walk.events) < LENGTH:
+                following = list(self.machine.successors(walk.states[-1]))
+                if not following:
+                    break
+                event, after = random.choice(following)
+                walk.events.append(event)
+                walk.states.append(after)
+            walks.append(walk)
+        return walks
+
+    def refuted(self, claims: Sequence[Property[Any]]) -> dict[str, int]:
+        """The ``always`` and ``step`` claims that are false on a walk, with the fewest steps to there."""
+        pairs = sorted(
+            {(n, *walk.states[n : n + 2]) for walk in self._walks for n in range(len(walk.events))}
+        )
+        found = {}
+        for claim in claims:
+            first = next((n for n, a, b in pairs if not self._holds(claim, a, b)), None)
+            if first is not None:
+                found[claim.name] = first + 1
+        return found
+
+    def _holds(self, claim: Property[Any], old: State, new: State) -> bool:
+        if claim.kind == "step":
+            return bool(self.machine.evaluate(claim.closed(), old, new))
+        return bool(self.machine.evaluate(claim.closed(), old)) and bool(
+            self.machine.evaluate(claim.closed(), new)
+        )
+
+    def shown(self, job: Property[Any]) -> Trace | None:
+        """A run on which a ``sometimes`` holds, without any step that it can do without."""
+        best: _Walk | None = None
+        for walk in self._walks:
+            for n, state in enumerate(walk.states):
+                if best is not None and n >= len(best.events):
+                    break
+                if self.machine.evaluate(job.closed(), state):
+                    best = self._pruned(job, _Walk(walk.states[: n + 1], walk.events[:n]))
+                    break
+        if best is None:
+            return None
+        witness = find_witness(self.machine, job, best.states)
+        assert witness is not None
+        return Trace(self.design, self.machine, tuple(best.events), tuple(best.states), witness)
+
+    def _pruned(self, job: Property[Any], walk: _Walk) -> _Walk:
+        for i in reversed(range(len(walk.events))):
+            shorter = self._rerun(walk.states[0], [*walk.events[:i], *walk.events[i + 1 :]])
+            if shorter is not None and self.machine.evaluate(job.closed(), shorter.states[-1]):
+                walk = shorter
+        return walk
+
+    def _rerun(self, start: State, events: list[Event]) -> _Walk | None:
+        states = [start]
+        for event in events:
+            after = self.machine.fire(states[-1], event)
+            if after is None:
+                return None
+            states.append(after)
+        return _Walk(states, events)
