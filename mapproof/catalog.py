@@ -301,4 +301,4 @@ def _mentions_a_design(path: Path) -> bool:
         text = path.read_bytes()
     except OSError as error:
         raise DesignError(f"{path}: cannot read it: {error.strerror}") from None
-    return b"mapproof" in text and b"Design" in text
+    return b"mapproof" in text and b"design" in text.lower()

@@ -13,7 +13,7 @@ from mapproof.model.language.errors import DesignError
 from mapproof.model.language.property import Property
 from mapproof.model.language.unbounded import check_stratified
 
-from .induction import Failure, Induction, Prover, induction, other_solver
+from .induction import Failure, Induction, Prover, Rechecker, induction, other_solver
 from .search import Searched, search
 from .verdict import Result, Verdict
 from .walks import Walks
@@ -83,24 +83,29 @@ class _Run:
         prover = Prover(self.design.system(), started + self.options.timeout)
         others = (p for p in self.design.properties if p.kind == "always" and p not in claims)
         helpers = [*others, *self.design.lemmas]
-        false = self.walks.refuted([*claims, *helpers]) if self.walks else {}
-        proof = induction(
-            self.design,
-            [p for p in claims if p.name not in false],
-            [p for p in helpers if p.name not in false],
-            prover,
-            self.progress,
-        )
+        rechecker = Rechecker(started + self.options.timeout)
+        try:
+            false = self.walks.refuted([*claims, *helpers]) if self.walks else {}
+            proof = induction(
+                self.design,
+                [p for p in claims if p.name not in false],
+                [p for p in helpers if p.name not in false],
+                prover,
+                self.progress,
+                rechecker.submit,
+            )
+            for name, cell in proof.proofs.items():
+                self.progress(f"{name} (second solver)")
+                answer = rechecker.answer(cell).answer
+                if answer != "unsat":
+                    other = other_solver(cell.found_by)
+                    found = f"{other} answers {answer} to {name}, which {cell.found_by} proved"
+                    self.doubts[name] = found
+        finally:
+            rechecker.close()
         for name, steps in false.items():
             why = f"it is false on a walk of {steps} steps"
             proof.failures[name] = Failure(None, "sat", why, steps)
-        for name, cell in proof.proofs.items():
-            self.progress(f"{name} (second solver)")
-            answer = prover.recheck(cell).answer
-            if answer != "unsat":
-                other = other_solver(cell.found_by)
-                found = f"{other} answers {answer} to {name}, which {cell.found_by} proved"
-                self.doubts[name] = found
         return proof, (monotonic() - started) / max(1, len(claims))
 
     def base(self, prop: Property[Any], verdict: Verdict, **fields: Any) -> Result:

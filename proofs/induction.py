@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any
@@ -15,6 +16,7 @@ from mapproof.model.language.unbounded import Scripts
 
 from . import second
 from .obligations import Obligation, obligations
+from .worker import Worker
 
 # z3's first attempts are bounded by its own count of work, so that results do not depend on the
 # speed of the machine: most cells need a tenth of this, and those that need more are cvc5's.
@@ -88,12 +90,13 @@ def induction(
     lemmas: Sequence[Property[Any]],
     prover: Prover,
     progress: Callable[[str], None] = lambda _: None,
+    found: Callable[[Proof], None] = lambda _: None,
 ) -> Induction:
     """Which claims are inductive together with lemmas, and with one another.
 
     Starts by assuming all candidates.  A claim is proved cell by cell; a candidate that turns up in
     an unsat core has to be proved as well; one with a cell that is not met is dropped, and what
-    rested on it is proved again without.
+    rested on it is proved again without.  ``progress`` is told each cell, ``found`` each proof.
     """
     result = Induction()
     standing = {p.name: p for p in (*claims, *lemmas)}
@@ -113,6 +116,7 @@ def induction(
             del standing[todo.prop.name]
         else:
             result.proofs[todo.name] = outcome
+            found(outcome)
     kept = {c.name for c in needed}
     result.proofs = {n: p for n, p in result.proofs.items() if n in kept}
     result.proved = tuple(p for p in (*claims, *lemmas) if p.name in standing)
@@ -167,10 +171,6 @@ class Prover:
             return self._proof(cell, hypotheses, outcome, solver.version())
         return Failure(cell, outcome.answer, outcome.reason)
 
-    def recheck(self, proof: Proof) -> Outcome:
-        """What the solver that did not find a proof says of the same claim."""
-        return self._cvc5(proof.text) if proof.found_by == solver.version() else self._z3(proof.text)
-
     def _proof(
         self, cell: Obligation, hypotheses: Iterable[Property[Any]], outcome: Outcome, name: str
     ) -> Proof:
@@ -191,6 +191,34 @@ class Prover:
 
     def _left(self) -> int:
         return max(0, int(1000 * (self.deadline - monotonic())))
+
+
+class Rechecker:
+    """Asks of each proof the solver that did not find it, in a process of its own."""
+
+    def __init__(self, deadline: float) -> None:
+        self._deadline = deadline
+        self._worker = Worker()
+        self._pool = ThreadPoolExecutor(1)
+        self._answers: dict[str, Future[Outcome]] = {}
+
+    def submit(self, proof: Proof) -> None:
+        """Begin to re-check a proof."""
+        self._answers[proof.text] = self._pool.submit(self._recheck, proof)
+
+    def answer(self, proof: Proof) -> Outcome:
+        """What the other solver says of the same claim."""
+        return self._answers[proof.text].result()
+
+    def close(self) -> None:
+        """Drop what has not been re-checked."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        self._worker.close()
+
+    def _recheck(self, proof: Proof) -> Outcome:
+        left = int(1000 * (self._deadline - monotonic()))
+        other = "z3" if proof.found_by == second.version() else "cvc5"
+        return self._worker.solve(other, proof.text, left) if left > 0 else OUT_OF_TIME
 
 
 def other_solver(found_by: str) -> str:

@@ -225,8 +225,8 @@ class BruteForce:
         return None
 
     def breaks(self, name: str, prop: Property[Any], hypotheses: Sequence[Property[Any]]) -> Any:
-        """Whether the transition (or the start) can break the property from some state, reachable or
-        not, in which the hypotheses hold."""
+        """Whether the transition (or the start) can break the property from some state, reachable
+        or not, in which the hypotheses hold."""
         verdict: Any = False
         for old in self.all_states():
             for event in (self.start, *self.events):

@@ -7,28 +7,40 @@ name that is captured anywhere changes what a design means.
 from __future__ import annotations
 
 import inspect
+import operator
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from itertools import product
 from math import prod
-from operator import and_, attrgetter
+from operator import attrgetter
 from random import Random
-from typing import Any, get_args, get_origin
+from typing import Any, Final, get_args, get_origin
 
 from hypothesis import assume
 from hypothesis import strategies as st
 
 from mapproof.model import language as lang
-from mapproof.model.language import Bool, Design, Enumeration, Opt, Procedure, Scope, Sort
+from mapproof.model.language import Bool, Design, Enumeration, Procedure, Scope, Sort
 
 Env = tuple[tuple[Any, ...], tuple[Any, ...]]  # the states (one or two), the variables in sight
-Make = Callable[[Env], Any]  # drawn once, it builds its term anew wherever it is called
+Make = Callable[[Env], Any]  # chosen once, it builds its term anew wherever it is called
+
+# Parametrised with sorts that no type checker knows.
+Opt: Final[Any] = lang.Opt
+Tuple: Final[Any] = tuple
+
+JUNCTIONS: Final[dict[str, Callable[..., Any]]] = {
+    "and": operator.and_,
+    "or": operator.or_,
+    "implies": Bool.implies,
+    "iff": operator.eq,
+}
 
 
 def base_of(sort: Any) -> Any:
     """``X`` of ``Opt[X]``; any other sort itself."""
-    return get_args(sort)[0] if get_origin(sort) is Opt else sort
+    return get_args(sort)[0] if get_origin(sort) is lang.Opt else sort
 
 
 def named(function: Callable[..., Any], name: str, annotations: dict[str, Any]) -> Any:
@@ -41,9 +53,29 @@ def named(function: Callable[..., Any], name: str, annotations: dict[str, Any]) 
     return function
 
 
-def taking(count: int, body: Callable[..., Any]) -> Callable[..., Any]:
-    """``body`` as a lambda of one or two arguments, always of the same names."""
-    return (lambda x: body(x)) if count == 1 else (lambda x, y: body(x, y))
+def constant(value: Any) -> Make:
+    return lambda _: value
+
+
+def variable(index: int) -> Make:
+    return lambda env: env[1][index]
+
+
+def built(function: Callable[..., Any], *makes: Make) -> Make:
+    """The function of the terms."""
+    return lambda env: function(*(make(env) for make in makes))
+
+
+def over(make: Make, env: Env, count: int) -> Callable[..., Any]:
+    """A term of ``count`` more variables, as a function; they always have the same names."""
+
+    def one(x: Any) -> Any:
+        return make((env[0], (*env[1], x)))
+
+    def two(x: Any, y: Any) -> Any:
+        return make((env[0], (*env[1], x, y)))
+
+    return one if count == 1 else two
 
 
 @dataclass(frozen=True)
@@ -58,9 +90,9 @@ class Part:
 
     @property
     def annotation(self) -> Any:
-        if self.kind is lang.Var:
-            return lang.Var[self.value]
-        return self.kind[self.keys[0] if len(self.keys) == 1 else tuple[self.keys], self.value]
+        if not self.keys:
+            return self.kind[self.value]
+        return self.kind[self.keys[0] if len(self.keys) == 1 else Tuple[self.keys], self.value]
 
     def of(self, state: Any) -> Any:
         """The map itself."""
@@ -92,14 +124,14 @@ class Writer:
         self.procedures, self.variables = procedures, tuple(variables)
         self.pool: dict[Any, list[Make]] = {}  # simple terms by sort
         for sort in (s for s in sorts if issubclass(s, Enumeration)):
-            self._add(sort, *(lambda _, c=getattr(sort, n): c for n in sort.values))
+            self._add(sort, *(constant(getattr(sort, name)) for name in sort.values))
         for i, sort in enumerate(self.variables):
-            self._add(sort, *[lambda env, i=i: env[1][i]] * 2)
+            self._add(sort, variable(i), variable(i))
         for part in (*parts, *parts):
             if all(self.pool.get(k) for k in part.keys):
                 self._add(part.value, self._read(part))
         for sort in [s for s in self.pool if s is not base_of(s)]:
-            self._add(base_of(sort), lambda env, o=self.pick(self.pool[sort]): o(env).value)
+            self._add(base_of(sort), built(attrgetter("value"), self.pick(self.pool[sort])))
 
     def pick(self, options: Iterable[Any]) -> Any:
         return self.random.choice(list(options))
@@ -112,11 +144,9 @@ class Writer:
     def _add(self, sort: Any, *makes: Make) -> None:
         self.pool.setdefault(sort, []).extend(makes)
 
-    def _epoch(self) -> int:
-        return self.pick(range(self.states))
-
     def _read(self, part: Part) -> Make:
-        keys, epoch = [self.pick(self.pool[k]) for k in part.keys], self._epoch()
+        keys = [self.pick(self.pool[k]) for k in part.keys]
+        epoch = self.random.randrange(self.states)
         return lambda env: part.of(env[0][epoch])[tuple(k(env) for k in keys)]
 
     # Terms.
@@ -127,104 +157,87 @@ class Writer:
             return self.formula(depth)
         options = list(self.pool.get(sort, ()))
         if sort is not base_of(sort):
-            options.append(lambda _: lang.NONE)
-            options += [
-                lambda env, m=m: lang.some(m(env)) for m in self.pool.get(base_of(sort), ())
-            ]
-        if options and depth and self.pick([False, False, True]):
-            condition, a, b = self.formula(depth - 1), self.pick(options), self.pick(options)
-            return lambda env: lang.ite(condition(env), a(env), b(env))
+            elements = self.pool.get(base_of(sort), ())
+            options += [constant(lang.NONE), *(built(lang.some, e) for e in elements)]
+        if options and depth and self.random.random() < 0.3:
+            condition = self.formula(depth - 1)
+            return built(lang.ite, condition, self.pick(options), self.pick(options))
         return self.pick(options) if options else None
 
     def formula(self, depth: int) -> Make:
-        if depth == 0 or self.pick([False, False, True]):
+        if depth == 0 or self.random.random() < 0.3:
             return self._atom()
-        how = self.pick(["not", "and", "or", "implies", "iff", "ite", "quantifier", "quantifier"])
+        how = self.pick(["not", "ite", "quantifier", "quantifier", *JUNCTIONS])
         if how == "quantifier":
             return self._quantified(depth - 1)
-        a = self.formula(depth - 1)
+        a, b = self.formula(depth - 1), self.formula(depth - 1)
         if how == "not":
-            return lambda env: ~a(env)
-        b = self.formula(depth - 1)
+            return built(operator.invert, a)
         if how == "ite":
-            c = self._atom()
-            return lambda env: lang.ite(c(env), a(env), b(env))
-        combine: dict[str, Callable[[Any, Any], Any]] = {
-            "and": lambda a, b: a & b,
-            "or": lambda a, b: a | b,
-            "implies": lambda a, b: a.implies(b),
-            "iff": lambda a, b: a == b,
-        }
-        return lambda env: combine[how](a(env), b(env))
+            return built(lang.ite, self._atom(), a, b)
+        return built(JUNCTIONS[how], a, b)
 
     def rare(self) -> Make:
         """A conjunction that takes some steps to come true where every map starts empty."""
         atoms = [self._atom() for _ in range(self.pick([2, 2, 3]))]
-        return lambda env: reduce(and_, [a(env) for a in atoms])
+        return lambda env: reduce(operator.and_, [atom(env) for atom in atoms])
 
     def _quantified(self, depth: int) -> Make:
         bound = [self.pick(self.sorts) for _ in range(self.pick([1, 2]))]
         body = self.also(*bound).formula(depth)
-        op: Any = self.pick([lang.forall, lang.exists])
-        return lambda env: op(*bound, taking(len(bound), lambda *v: body((env[0], env[1] + v))))
+        quantifier: Any = self.pick([lang.forall, lang.exists])
+        return lambda env: quantifier(*bound, over(body, env, len(bound)))
 
     def _atom(self) -> Make:
         options: list[Make] = list(self.pool.get(Bool, ())) * 2
         for sort, makes in self.pool.items():
             if sort is not Bool and len(makes) > 1:
-                a, b = self.random.sample(makes, 2)
-                options.append(lambda env, a=a, b=b: a(env) == b(env))
-                options.append(lambda env, a=a, b=b: a(env) != b(env))
-            if sort is not base_of(sort):
-                a, b = self.pick(makes), self.term(sort, 0)
-                options.append(lambda env, a=a: a(env).is_some)
-                options.append(lambda env, a=a: a(env).is_none)
-                options.append(lambda env, a=a, b=b: a(env) == b(env))
+                pair = self.random.sample(makes, 2)
+                options += [built(operator.eq, *pair), built(operator.ne, *pair)]
+            other = self.term(sort, 0) if sort is not base_of(sort) else None
+            if other:
+                one: Make = self.pick(makes)
+                options += [built(attrgetter(a), one) for a in ("is_some", "is_none")]
+                options.append(built(operator.eq, one, other))
         for procedure in self.procedures:
             if procedure.actor in self.pool:
                 options.append(self._position(procedure))
-        return self.pick(options or [lambda _: lang.TRUE, lambda _: lang.FALSE])
+        chosen: Make = self.pick(options or [constant(lang.TRUE), constant(lang.FALSE)])
+        return chosen
 
     def _position(self, procedure: Procedure) -> Make:
-        actor, epoch = self.pick(self.pool[procedure.actor]), self._epoch()
-        step = self.pick([None, *procedure.steps])
+        actor: Make = self.pick(self.pool[procedure.actor])
+        step, epoch = self.pick([None, *procedure.steps]), self.random.randrange(self.states)
         return lambda env: procedure.at(env[0][epoch], actor(env), step)
 
     # Writes.
 
-    def empty(self, part: Part) -> Make | None:
+    def _empty(self, part: Part) -> Make | None:
         """The least remarkable value of a map."""
         if part.value is Bool:
-            return lambda _: lang.FALSE
+            return constant(lang.FALSE)
         if part.value is not base_of(part.value):
-            return lambda _: lang.NONE
+            return constant(lang.NONE)
         return next(iter(self.pool.get(part.value, ())), None)
 
     def write(self, part: Part, start: bool = False) -> Make | None:
-        """One write of a map, if there is a value; at the ``start`` of every entry, mostly empty."""
-        inner = self.also(*part.keys)
-        value = inner.empty(part) if start and self.pick([True, True, False]) else None
+        """One write of a map, if there is a value; at the ``start`` every entry, mostly empty."""
+        inner, count = self.also(*part.keys), len(part.keys)
+        value = inner._empty(part) if start and self.random.random() < 0.7 else None
         value = value or inner.term(part.value)
         if value is None:
             return None
-        if part.kind is lang.Var:
+        if not part.keys:
             return lambda env: part.of(env[0][0]).become(value(env))
-        if not start and all(self.pool.get(k) for k in part.keys) and self.pick([True, False]):
-            keys, new = [self.pick(self.pool[k]) for k in part.keys], self.term(part.value)
-            return new and (
-                lambda env: part.of(env[0][0]).set(tuple(k(env) for k in keys), new(env))
-            )
-        where = None if start or self.pick([True, False]) else inner.formula(1)
-
-        def fill(env: Env) -> Any:
-            lambdas = [
-                taking(len(part.keys), lambda *v, m=m: m((env[0], env[1] + v)))
-                for m in (value, where)
-                if m
-            ]
-            return part.of(env[0][0]).fill(*lambdas)
-
-        return fill
+        point = not start and all(self.pool.get(k) for k in part.keys)
+        new = self.term(part.value) if point and self.random.random() < 0.5 else None
+        if new:
+            keys = [self.pick(self.pool[k]) for k in part.keys]
+            return lambda env: part.of(env[0][0]).set(tuple(k(env) for k in keys), new(env))
+        where = None if start or self.random.random() < 0.5 else inner.formula(1)
+        if where is None:
+            return lambda env: part.of(env[0][0]).fill(over(value, env, count))
+        return lambda env: part.of(env[0][0]).fill(over(value, env, count), over(where, env, count))
 
     def step(self, parameters: Iterable[Any]) -> Callable[..., lang.Step]:
         """The body of an operation."""
@@ -250,12 +263,12 @@ def random_parts(random: Random, sorts: Sequence[Any], stratified: bool) -> list
     for i in range(random.choice([1, 2, 3, 3, 4])):
         options = [*sorts, *sorts, Bool]
         keys = tuple(random.choice(options) for _ in range(random.choice([0, 1, 1, 1, 2])))
-        kinds = [lang.Map, lang.Map, lang.Fun] if i else [lang.Map]
+        kinds: list[Any] = [lang.Map, lang.Map, lang.Fun] if i else [lang.Map]
         kind = random.choice(kinds) if keys else lang.Var
         ranks = [sorts.index(k) for k in keys if k is not Bool and not issubclass(k, Enumeration)]
         lowest = max(ranks, default=-1) if stratified else -1
-        below = [s for j, s in enumerate(sorts) if j > lowest or issubclass(s, Enumeration)]
-        value = random.choice([Bool, Bool, *below, *(Opt[s] for s in below)])
+        below = [x for j, x in enumerate(sorts) if j > lowest or issubclass(x, Enumeration)]
+        value = random.choice([Bool, Bool, *below, *(Opt[x] for x in below)])
         name = random.choice(["x", "m", "g.x", "g.m"]) + (str(i) if i else "")
         parts.append(Part(name, kind, keys, value, kind is lang.Fun and random.random() < 0.5))
     return parts
@@ -301,6 +314,7 @@ def random_design(random: Random, stratified: bool) -> Design[Any]:
 
     procedures = random_procedures(state, Writer(random, sorts, parts))
     writer = Writer(random, sorts, parts, procedures)
+    rigid = [p for p in parts if p.kind is lang.Fun]
 
     def parameters() -> dict[str, Any]:
         options = [*sorts, *sorts, Bool, Opt[sorts[0]]]
@@ -310,16 +324,19 @@ def random_design(random: Random, stratified: bool) -> Design[Any]:
         chosen = parameters()
         return lang.operation(named(writer.step(chosen.values()), name, {"s": state, **chosen}))
 
-    def claim(name: str, kind: Any, over: Sequence[Part]) -> Any:
+    def claim(name: str, kind: Any, about: Sequence[Part]) -> Any:
         states, chosen = 2 if kind is lang.step else 1, parameters()
         known = () if kind is lang.assumption else procedures
-        inner = Writer(random, sorts, over, known, tuple(chosen.values()), states)
+        inner = Writer(random, sorts, about, known, tuple(chosen.values()), states)
         make = inner.formula(3)
         if random.random() < 0.6:
-            rare = inner.rare()
-            make = rare if kind is lang.sometimes else lambda env: ~rare(env)
+            make = inner.rare() if kind is lang.sometimes else built(operator.invert, inner.rare())
+
+        def function(*args: Any) -> Any:
+            return make((args[:states], args[states:]))
+
         annotations = {**dict.fromkeys(["s", "t"][:states], state), **chosen}
-        return kind(named(lambda *a: make((a[:states], a[states:])), name, annotations))
+        return kind(named(function, name, annotations))
 
     def assumed(part: Part) -> Any:
         """Something about rigid maps; often that one of them is injective in its first key."""
@@ -335,19 +352,17 @@ def random_design(random: Random, stratified: bool) -> Design[Any]:
 
     boot = Writer(random, sorts, parts)
     filled = [p for p in parts if p.kind is not lang.Fun and random.random() < 0.85]
-    when = boot.formula(2) if random.random() < 0.1 else lambda _: lang.TRUE
+    when = boot.formula(2) if random.random() < 0.1 else constant(lang.TRUE)
     start = effect(when, [boot.write(p, start=True) for p in filled])
-    rigid = [p for p in parts if p.kind is lang.Fun]
-    kinds = [lang.always, lang.always, lang.step, lang.sometimes]
+    kinds: list[Any] = [lang.always, lang.always, lang.step, lang.sometimes]
+    wanted = [random.choice(kinds) for _ in range(random.choice([1, 2, 3]))]
     return Design(
         name="random",
         state=state,
         init=lang.operation(named(start, "boot", {"s": state})),
         operations=[operation(f"op{i}") for i in range(random.choice([1, 2, 3, 4]))],
         procedures=procedures,
-        properties=[
-            claim(f"p{i}", random.choice(kinds), parts) for i in range(random.choice([1, 2, 3]))
-        ],
+        properties=[claim(f"p{i}", kind, parts) for i, kind in enumerate(wanted)],
         assumptions=[assumed(random.choice(rigid))] if rigid and random.random() < 0.5 else [],
     )
 
@@ -361,7 +376,7 @@ def space(design: Design[Any], scope: Scope) -> int:
 
 def all_scopes(design: Design[Any], most: int) -> list[Scope]:
     """Every scope of sizes 1 to 3 with at most so many states."""
-    sorts = list(design.scope_at())
+    sorts = design.sorts
     every = (
         Scope(dict(zip(sorts, sizes, strict=True)))
         for sizes in product((1, 2, 3), repeat=len(sorts))

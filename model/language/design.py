@@ -148,6 +148,11 @@ class Design(Generic[S]):
         positions = tuple(p.position for p in procedures)
         start = transition_of(self.init)
         components = (*self.state(0).components(), *positions)
+        sorts: dict[str, Any] = {}
+        for sort in (s for c in components for s in (*c.keys, c.value)):
+            base = sort.base if isinstance(sort, nodes.OptOf) else sort
+            if sorts.setdefault(base.__name__, base) is not base:
+                raise DesignError(f"the design {self.name} has two sorts called {base.__name__}")
         return System(
             components=components,
             init=replace(start, updates=(*start.updates, *map(_idle, procedures))),
