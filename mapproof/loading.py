@@ -20,8 +20,9 @@ from types import FrameType, ModuleType
 from typing import Any
 from zlib import crc32
 
-import mapproof
 from mapproof.model.language import DesignError, Operation, Property
+
+from . import __all__ as PUBLIC
 
 
 @dataclass(frozen=True)
@@ -178,11 +179,11 @@ def _hint(error: BaseException, frame: FrameType | None) -> str:
             return f": install {name.partition('.')[0]}, or put it beside the design file"
         case ImportError():
             wanted = re.search(r"cannot import name '(\w+)' from 'mapproof'", str(error))
-            return suggestion(wanted[1], mapproof.__all__) if wanted else ""
+            return suggestion(wanted[1], PUBLIC) if wanted else ""
         case AttributeError(name=str() as name):
             return suggestion(name, dir(error.obj))
         case NameError(name=str() as name) if frame is not None:
-            return suggestion(name, [*frame.f_locals, *frame.f_globals, *mapproof.__all__])
+            return suggestion(name, [*frame.f_locals, *frame.f_globals, *PUBLIC])
         case _:
             return ""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any
@@ -48,29 +49,36 @@ def check(
     """
     wanted = [design.property_named(n) for n in options.only] or list(design.properties)
     if not wanted:
-        raise DesignError(f"{design.name} has no property to check: give Design(properties=[...]) one")
+        raise DesignError(
+            f"{design.name} has no property to check: give Design(properties=[...]) one"
+        )
     check_stratified(design.system())
-    run = _Run(design, options, progress)
     jobs = [p for p in design.properties if p.kind == "sometimes"]
     claims = [p for p in wanted if p.kind != "sometimes"]
-    proof, seconds = run.proof(claims)
-    results = run.searched([p for p in claims if p not in proof.proved], jobs, proof)
-    idle = [r for r in results.values() if r.kind == "sometimes" and r.verdict is not Verdict.PROVED]
-    for prop in claims:
-        if prop.name not in results:
-            results[prop.name] = run.proved(prop, proof, idle).but(seconds=seconds)
+    with closing(Rechecker(options.timeout)) as rechecker:
+        run = _Run(design, options, progress, rechecker)
+        proof, seconds = run.proof(claims)
+        results = run.searched([p for p in claims if p not in proof.proved], jobs, proof)
+        idle = [
+            r for r in results.values() if r.kind == "sometimes" and r.verdict is not Verdict.PROVED
+        ]
+        for prop in claims:
+            if prop.name not in results:
+                results[prop.name] = run.proved(prop, proof, idle).but(seconds=seconds)
     return [results[p.name] for p in wanted]
 
 
 class _Run:
     """One check of one design."""
 
-    def __init__(self, design: Design[Any], options: Options, progress: Progress) -> None:
+    def __init__(
+        self, design: Design[Any], options: Options, progress: Progress, rechecker: Rechecker
+    ) -> None:
         self.design = design
         self.options = options
         self.progress = progress
+        self.rechecker = rechecker
         self.scope = design.scope_at(options.scope)
-        self.doubts: dict[str, str] = {}  # by cell: what the second solver says
         self.walks: Walks | None
         try:
             self.walks = Walks(design, self.scope)
@@ -78,31 +86,19 @@ class _Run:
             self.walks = None
 
     def proof(self, claims: Sequence[Property[Any]]) -> tuple[Induction, float]:
-        """What is inductive, and seconds per claim."""
+        """What is inductive, and seconds per claim; each proof is on its way to the second solver."""
         started = monotonic()
-        prover = Prover(self.design.system(), started + self.options.timeout)
         others = (p for p in self.design.properties if p.kind == "always" and p not in claims)
         helpers = [*others, *self.design.lemmas]
-        rechecker = Rechecker(started + self.options.timeout)
-        try:
-            false = self.walks.refuted([*claims, *helpers]) if self.walks else {}
-            proof = induction(
-                self.design,
-                [p for p in claims if p.name not in false],
-                [p for p in helpers if p.name not in false],
-                prover,
-                self.progress,
-                rechecker.submit,
-            )
-            for name, cell in proof.proofs.items():
-                self.progress(f"{name} (second solver)")
-                answer = rechecker.answer(cell).answer
-                if answer != "unsat":
-                    other = other_solver(cell.found_by)
-                    found = f"{other} answers {answer} to {name}, which {cell.found_by} proved"
-                    self.doubts[name] = found
-        finally:
-            rechecker.close()
+        false = self.walks.refuted([*claims, *helpers]) if self.walks else {}
+        proof = induction(
+            self.design,
+            [p for p in claims if p.name not in false],
+            [p for p in helpers if p.name not in false],
+            Prover(self.design.system(), self.options.timeout),
+            self.progress,
+            self.rechecker.submit,
+        )
         for name, steps in false.items():
             why = f"it is false on a walk of {steps} steps"
             proof.failures[name] = Failure(None, "sat", why, steps)
@@ -110,17 +106,23 @@ class _Run:
 
     def base(self, prop: Property[Any], verdict: Verdict, **fields: Any) -> Result:
         assumptions = tuple(a.name for a in self.design.assumptions)
-        return Result(self.design.name, prop.name, prop.kind, verdict, assumptions=assumptions, **fields)
+        return Result(
+            self.design.name, prop.name, prop.kind, verdict, assumptions=assumptions, **fields
+        )
 
-    def proved(
-        self, prop: Property[Any], proof: Induction, idle: list[Result]
-    ) -> Result:
+    def proved(self, prop: Property[Any], proof: Induction, idle: list[Result]) -> Result:
         """Proved, unless the second solver doubts a cell or the design was not seen to do its job."""
         uses = proof.uses(prop.name)
         cells = [c for name in (prop.name, *uses) for c in proof.cells_of(name)]
         for cell in cells:
-            if cell.cell.name in self.doubts:
-                return self.base(prop, Verdict.UNKNOWN, reason=self.doubts[cell.cell.name])
+            self.progress(f"{cell.cell.name} (second solver)")
+            answer = self.rechecker.answer(cell).answer
+            if answer != "unsat":
+                other = other_solver(cell.found_by)
+                reason = (
+                    f"{other} answers {answer} to {cell.cell.name}, which {cell.found_by} proved"
+                )
+                return self.base(prop, Verdict.UNKNOWN, reason=reason)
         if idle:
             names = ", ".join(r.property for r in idle)
             reason = f"inductive, but the design was not seen to do its job: {names}"
@@ -154,9 +156,7 @@ class _Run:
             todo[claim] = max(depth, proof.failures[claim.name].steps)
         return results | self.search(todo, proof)
 
-    def search(
-        self, todo: Mapping[Property[Any], int], proof: Induction
-    ) -> dict[str, Result]:
+    def search(self, todo: Mapping[Property[Any], int], proof: Induction) -> dict[str, Result]:
         """The bounded search for some properties, each to its depth, as results."""
         if not todo:
             return {}
@@ -188,7 +188,9 @@ class _Run:
             return self.bounded(prop, Verdict.UNKNOWN, found, why, seconds)
         unproved = f"not proved: {proof.failures[prop.name].explanation}"
         verdict = Verdict.UNKNOWN if why else Verdict.HOLDS_TO_DEPTH
-        return self.bounded(prop, verdict, found, f"{why}; {unproved}" if why else unproved, seconds)
+        return self.bounded(
+            prop, verdict, found, f"{why}; {unproved}" if why else unproved, seconds
+        )
 
     def bounded(
         self, prop: Property[Any], verdict: Verdict, found: Searched, reason: str, seconds: float
@@ -202,4 +204,3 @@ class _Run:
             solver=SAT,
             seconds=seconds,
         )
-

@@ -101,8 +101,7 @@ def induction(
     result = Induction()
     standing = {p.name: p for p in (*claims, *lemmas)}
     cells = {
-        name: [o for o in obligations(design, [p]) if not o.trivial]
-        for name, p in standing.items()
+        name: [o for o in obligations(design, [p]) if not o.trivial] for name, p in standing.items()
     }
     while True:
         needed = _needed([p for p in claims if p.name in standing], standing, cells, result.proofs)
@@ -148,9 +147,9 @@ def _needed(
 class Prover:
     """Settles cells: z3 with few hypotheses, cvc5 with all, z3 with all and what time is left."""
 
-    def __init__(self, system: System, deadline: float) -> None:
+    def __init__(self, system: System, timeout: float) -> None:
         self.system = system
-        self.deadline = deadline
+        self.deadline = monotonic() + timeout
         self._scripts = Scripts()
         self._solver = solver.Z3()
 
@@ -196,8 +195,8 @@ class Prover:
 class Rechecker:
     """Asks of each proof the solver that did not find it, in a process of its own."""
 
-    def __init__(self, deadline: float) -> None:
-        self._deadline = deadline
+    def __init__(self, timeout: float) -> None:
+        self._deadline = monotonic() + timeout
         self._worker = Worker()
         self._pool = ThreadPoolExecutor(1)
         self._answers: dict[str, Future[Outcome]] = {}

@@ -64,9 +64,7 @@ def _mutable(*terms: Node) -> set[Component]:
     return {c for c in components_of(*terms) if not c.rigid}
 
 
-def obligations(
-    design: Design[Any], properties: Sequence[Property[Any]]
-) -> list[Obligation]:
+def obligations(design: Design[Any], properties: Sequence[Property[Any]]) -> list[Obligation]:
     """Every cell for the properties, in the order of the design; trivial ones included.
 
     ``always`` has one for the start and one for each transition, ``step`` one for each transition.

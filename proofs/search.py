@@ -25,6 +25,7 @@ from mapproof.model.language.scope import Scope
 from .sat import CircuitSolver
 from .trace import Cell, Trace, replay
 
+
 @dataclass(frozen=True)
 class Searched:
     """The outcome for one property: a trace, or the depth to which there is none, or why it stopped."""
@@ -119,9 +120,7 @@ class _Hunt:
         return _Run(self.scope, boot, unrolling.events(true))
 
 
-def _settled(
-    design: Design[Any], prop: Property[Any], run: _Run, deadline: float
-) -> Searched:
+def _settled(design: Design[Any], prop: Property[Any], run: _Run, deadline: float) -> Searched:
     """The run made as small as it goes, and replayed on the whole design."""
     smaller = [run]
     if prop.kind != "sometimes":
@@ -144,7 +143,7 @@ def _smaller(
     smaller.  A scope is not tried if a larger one had no such run."""
     system, goal = _slice(design.system(), [prop]), _Goal(prop)
     own = {s: n for s, n in run.scope.items() if isinstance(design.scope.get(s, 0), int)}
-    sizes = {s: n for s, n in own.items() if s in system.sorts}
+    sizes = dict(own)
     hopeless: list[dict[Any, int]] = []
 
     def attempt(small: dict[Any, int]) -> _Run | None:

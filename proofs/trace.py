@@ -50,7 +50,11 @@ class Trace:
 
 
 def replay(
-    design: Design[Any], prop: Property[Any], machine: Machine, boot: Mapping[int, int], events: Sequence[Event]
+    design: Design[Any],
+    prop: Property[Any],
+    machine: Machine,
+    boot: Mapping[int, int],
+    events: Sequence[Event],
 ) -> Trace:
     """Run the events concretely and confirm that they establish what is claimed of the property.
 
@@ -64,7 +68,9 @@ def replay(
     for event in events:
         after = machine.fire(states[-1], event)
         if after is None:
-            raise ReplayError(f"{design.name}: step {len(states)} ({event.transition.name}) is not possible")
+            raise ReplayError(
+                f"{design.name}: step {len(states)} ({event.transition.name}) is not possible"
+            )
         states.append(after)
     witness = find_witness(machine, prop, states)
     if witness is None:
@@ -72,7 +78,9 @@ def replay(
     return Trace(design, machine, tuple(events), tuple(states), witness)
 
 
-def find_witness(machine: Machine, prop: Property[Any], states: Sequence[State]) -> dict[str, int] | None:
+def find_witness(
+    machine: Machine, prop: Property[Any], states: Sequence[State]
+) -> dict[str, int] | None:
     """Parameters at which the property fails in the last state (a ``sometimes``: holds)."""
     wanted = prop.kind == "sometimes"
     old, new = (states[-2], states[-1]) if prop.kind == "step" else (states[-1], None)
@@ -86,10 +94,10 @@ def find_witness(machine: Machine, prop: Property[Any], states: Sequence[State])
 def false_part(trace: Trace, prop: Property[Any]) -> Node:
     """The conjunct of the property that is false at the witness."""
     env = {p.variable: trace.witness[p.name] for p in prop.parameters}
-    old, new = (trace.states[-2], trace.states[-1]) if prop.kind == "step" else (trace.states[-1], None)
+    old, new = (
+        (trace.states[-2], trace.states[-1]) if prop.kind == "step" else (trace.states[-1], None)
+    )
     node = prop.body()
     while node.op == "and":
         node = next(a for a in node.args if not trace.machine.evaluate(a, old, new, env))
     return node
-
-

@@ -16,7 +16,9 @@ from mapproof.model.operations.kpt import Frame, KernelPage, Kpt, Mm, Mode, Own,
 
 
 def _p1(s: Kpt, m: Mm, k: KernelPage) -> Bool:
-    return s.sh[m, k].is_none | ((s.sh[m, k] == s.frame_of[k]) & (s.own[s.frame_of[k]] == Own.ENTRY))
+    return s.sh[m, k].is_none | (
+        (s.sh[m, k] == s.frame_of[k]) & (s.own[s.frame_of[k]] == Own.ENTRY)
+    )
 
 
 def _p2(s: Kpt, m: Mm) -> Bool:
@@ -46,8 +48,8 @@ def DEEP(s: Kpt) -> Bool:
     """No frame is free; every process is in user mode, has a user page and every entry page."""
     return (
         forall(Frame, lambda f: s.own[f] != Own.FREE)
-        & forall(Mm, lambda m: (s.mode[m] == Mode.U) & exists(UserPage, lambda u: s.um[m, u].is_some))
         & forall(
-            Mm, KernelPage, lambda m, k: s.entry[s.frame_of[k]].implies(s.sh[m, k].is_some)
+            Mm, lambda m: (s.mode[m] == Mode.U) & exists(UserPage, lambda u: s.um[m, u].is_some)
         )
+        & forall(Mm, KernelPage, lambda m, k: s.entry[s.frame_of[k]].implies(s.sh[m, k].is_some))
     )

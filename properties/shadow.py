@@ -69,5 +69,3 @@ def kernel_data_outside_the_shadow(s: Kaiser, m: Mm, va: Va) -> Bool:
     """The kernel maps data of its own that the shadow does not have."""
     kernel, shadow = walk(s, s.kernel_pgd[m], va), walk(s, s.shadow_pgd[m], va)
     return kernel.present & (s.owner[kernel.frame.value] == Owner.KERNEL) & ~shadow.present
-
-

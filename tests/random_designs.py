@@ -31,8 +31,8 @@ Opt: Final[Any] = lang.Opt
 Tuple: Final[Any] = tuple
 
 JUNCTIONS: Final[dict[str, Callable[..., Any]]] = {
-    "and": operator.and_,
-    "or": operator.or_,
+    "and": Bool.__and__,
+    "or": Bool.__or__,
     "implies": Bool.implies,
     "iff": operator.eq,
 }
@@ -180,7 +180,7 @@ class Writer:
     def rare(self) -> Make:
         """A conjunction that takes some steps to come true where every map starts empty."""
         atoms = [self._atom() for _ in range(self.pick([2, 2, 3]))]
-        return lambda env: reduce(operator.and_, [atom(env) for atom in atoms])
+        return lambda env: reduce(Bool.__and__, [atom(env) for atom in atoms])
 
     def _quantified(self, depth: int) -> Make:
         bound = [self.pick(self.sorts) for _ in range(self.pick([1, 2]))]

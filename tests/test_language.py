@@ -151,35 +151,35 @@ def meets(s: Box, x: A, y: A) -> Bool:
     return forall(A, lambda m: s.fixed[x, m].implies(exists(A, lambda m: s.fixed[m, y])))
 
 
-Table = dict[tuple[int, int], bool]
+Table = dict[tuple[int, ...], bool]
+Helped = tuple[Callable[[Box], Bool], Callable[[Table], bool]]  # a term, what it means
+
+HELPED: list[Helped] = [
+    (
+        lambda s: forall(A, lambda m: linked(s, m)),
+        lambda f: all(any(f[x, y] for y in (0, 1)) for x in (0, 1)),
+    ),
+    (
+        lambda s: exists(A, lambda m: forall(A, lambda x: meets(s, m, x))),
+        lambda f: any(
+            all(not f[m, z] or any(f[k, x] for k in (0, 1)) for x in (0, 1) for z in (0, 1))
+            for m in (0, 1)
+        ),
+    ),
+    (
+        lambda s: exists(
+            A, lambda m: ~s.fixed[m, m] & exists(A, lambda m: s.fixed[m, m] & linked(s, m))
+        ),
+        lambda f: f[0, 0] != f[1, 1],
+    ),
+    (
+        lambda s: forall(A, A, lambda x, y: exists(A, A, lambda y, x: s.fixed[x, y])),
+        lambda f: any(f.values()),
+    ),
+]
 
 
-@pytest.mark.parametrize(
-    ("term", "meaning"),
-    [
-        (
-            lambda s: forall(A, lambda m: linked(s, m)),
-            lambda f: all(any(f[x, y] for y in (0, 1)) for x in (0, 1)),
-        ),
-        (
-            lambda s: exists(A, lambda m: forall(A, lambda x: meets(s, m, x))),
-            lambda f: any(
-                all(not f[m, z] or any(f[k, x] for k in (0, 1)) for x in (0, 1) for z in (0, 1))
-                for m in (0, 1)
-            ),
-        ),
-        (
-            lambda s: exists(
-                A, lambda m: ~s.fixed[m, m] & exists(A, lambda m: s.fixed[m, m] & linked(s, m))
-            ),
-            lambda f: f[0, 0] != f[1, 1],
-        ),
-        (
-            lambda s: forall(A, A, lambda x, y: exists(A, A, lambda y, x: s.fixed[x, y])),
-            lambda f: any(f.values()),
-        ),
-    ],
-)
+@pytest.mark.parametrize(("term", "meaning"), HELPED)
 def test_a_helper_may_call_its_variables_like_its_caller(
     term: Callable[[Box], Bool], meaning: Callable[[Table], bool]
 ) -> None:
@@ -191,7 +191,7 @@ def test_a_helper_may_call_its_variables_like_its_caller(
         state = bytearray(machine.layout.size)
         for place, value in zip(places, values, strict=True):
             state[place] = value
-        table = dict(zip(keys, values, strict=True))
+        table: Table = dict(zip(keys, values, strict=True))
         assert bool(machine.evaluate(node, bytes(state))) is meaning(table)
 
 
@@ -493,6 +493,7 @@ def test_a_patch_leaves_the_original_alone() -> None:
 box: Any = Box()
 a: Any = A(var(A, "a"))
 b: Any = B(var(B, "b"))
+c: Any = A(var(A, "c"))
 untyped: Any = lang  # what a user gets who does not run a type checker
 untyped_design: Any = design
 
@@ -506,8 +507,21 @@ def bad(**annotations: Any) -> Any:
     return named(wrong, "wrong", annotations)
 
 
+def itself(y: Any) -> Any:
+    return y
+
+
+def true(y: Any) -> Any:
+    return TRUE
+
+
+def python_true(y: Any) -> Any:
+    return True
+
+
 def state_with(**annotations: Any) -> State:
-    return type("Odd", (State,), {"__annotations__": annotations})()
+    made: State = type("Odd", (State,), {"__annotations__": annotations})()
+    return made
 
 
 def misplaced(**to: str) -> Any:
@@ -538,8 +552,8 @@ MISTAKES: dict[str, tuple[Callable[[], Any], str]] = {
     "and": (lambda: box.flag[a] and box.lock.now, r"instead of and, or, not and if"),
     "or": (lambda: box.flag[a] or box.lock.now, r"instead of and, or, not and if"),
     "not": (lambda: not box.flag[a], r"instead of and, or, not and if"),
-    "chained comparison": (lambda: a == a == A(var(A, "y")) == a, "no Python truth value"),
-    "in": (lambda: a in [A(var(A, "y"))], "no Python truth value"),
+    "chained comparison": (lambda: a == c == a, "no Python truth value"),
+    "in": (lambda: a in [c], "no Python truth value"),
     "Python bool": (
         lambda: box.flag.set(a, True),
         "True stands where a term is expected: write TRUE",
@@ -572,21 +586,21 @@ MISTAKES: dict[str, tuple[Callable[[], Any], str]] = {
     "condition of an ite": (lambda: ite(a, a, a), r"a is a A, not a Bool \(ite\)"),
     "and of another sort": (lambda: box.lock.now & a, r"a is a A, not a Bool \(&\)"),
     "body of a quantifier": (
-        lambda: untyped.forall(A, lambda y: y),
+        lambda: untyped.forall(A, itself),
         "not a Bool .the body of forall",
     ),
-    "quantifier over no sort": (lambda: untyped.forall(int, lambda y: y), "int is not a sort"),
+    "quantifier over no sort": (lambda: untyped.forall(int, itself), "int is not a sort"),
     "variables of a quantifier": (
         lambda: untyped.forall(A, bad()),
         "takes 0 arguments, expected 1",
     ),
-    "variables of a fill": (lambda: box.link.fill(lambda y: TRUE), "takes 1 arguments, expected 2"),
+    "variables of a fill": (lambda: box.link.fill(true), "takes 1 arguments, expected 2"),
     "condition of a fill": (
-        lambda: box.flag.fill(lambda y: TRUE, lambda y: True),
+        lambda: box.flag.fill(true, python_true),
         "write TRUE or F",
     ),
     "sort of a fill's condition": (
-        lambda: box.flag.fill(lambda y: TRUE, lambda y: y),
+        lambda: box.flag.fill(true, itself),
         "Bool is exp",
     ),
     "no Bool as guard": (lambda: Step(a), "is a A: give it a Bool"),
@@ -598,7 +612,7 @@ MISTAKES: dict[str, tuple[Callable[[], Any], str]] = {
         "fixed is a Fun: no operation may change it",
     ),
     "no Step": (lambda: design(operation(bad(s=Box))).system(), "wrong returned NoneType: write"),
-    "no annotations": (lambda: operation(lambda s: Step(TRUE)), "annotate every parameter"),
+    "no annotations": (lambda: operation(bad()), "annotate every parameter"),
     "no state": (lambda: operation(bad(x=A)), "first parameter must be annotated with a subclass"),
     "parameter of no sort": (
         lambda: operation(bad(s=Box, n=int)),
@@ -666,13 +680,16 @@ def in_use() -> Procedure:
 def interpreted(index: int) -> Design[Any]:
     """A design that gives a rigid map one value everywhere, and assumes that it is injective."""
 
+    def constant(scope: Scope, x: int) -> int:
+        return index
+
     class Given(State):
-        up: Fun[A, B] = given(lambda scope, x: index)
+        up: Fun[A, B] = given(constant)
 
     def boot(s: Any) -> Step:
         return Step(TRUE)
 
-    def injective(s: Any, x: A, y: A) -> Bool:
+    def injective(s: Any, x: A, y: A) -> Any:
         return (s.up[x] == s.up[y]).implies(x == y)
 
     boot.__annotations__["s"] = injective.__annotations__["s"] = Given

@@ -9,7 +9,7 @@ from time import monotonic
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, event, given, settings
+from hypothesis import HealthCheck, Phase, event, given, settings
 
 from mapproof.model.designs.kpt import kpt, kpt_buggy, kpt_bugpgd
 from mapproof.model.language import Design, DesignError, Scope
@@ -213,11 +213,12 @@ CHECKS: dict[str, tuple[Check, int, bool]] = {  # examples in a fast run; only s
 }
 
 
-def run(check: Check, examples: int, stratified: bool) -> None:
+def run(check: Check, examples: int, stratified: bool, shrink: bool = True) -> None:
     """A check over random designs, the same ones in every run."""
 
     @settings(
         max_examples=examples,
+        phases=[Phase.generate, Phase.shrink] if shrink else [Phase.generate],
         derandomize=True,
         deadline=None,
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],

@@ -15,9 +15,8 @@ def kernel_halves_are_fixed(s: Kaiser, m: Mm, i: PgdSlot) -> Bool:
     """Kernel-half top-level entries keep what boot linked there."""
     kernel = s.pgd.entry(s.kernel_pgd[m], i)
     shadow = s.pgd.entry(s.shadow_pgd[m], i)
-    linked = (
-        (kernel.present & (kernel.table == s.kernel_table[i]))
-        & (shadow.present & (shadow.table == s.shadow_table[i]))
+    linked = (kernel.present & (kernel.table == s.kernel_table[i])) & (
+        shadow.present & (shadow.table == s.shadow_table[i])
     )
     return (~s.user_half[i]).implies(linked)
 
@@ -208,7 +207,6 @@ kaiser_v2_nx_on_clear = kaiser_v2.replacing(
     name="kaiser-v2-nx-on-clear",
     doc="kaiser-v2, but NX is left behind when the kernel's entry is cleared (defect K-02).",
 )
-
 
 
 @always

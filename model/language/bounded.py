@@ -66,16 +66,22 @@ class Encoder:
 
     # Terms.
 
-    def literal(self, node: Node, env: Mapping[Node, Value], old: State, new: State | None = None) -> int:
+    def literal(
+        self, node: Node, env: Mapping[Node, Value], old: State, new: State | None = None
+    ) -> int:
         """A Bool term."""
         return self.reader(old, new)(node, env)[0]
 
-    def reader(self, old: State, new: State | None = None) -> Callable[[Node, Mapping[Node, Value]], Value]:
+    def reader(
+        self, old: State, new: State | None = None
+    ) -> Callable[[Node, Mapping[Node, Value]], Value]:
         """A function that evaluates terms in given states and remembers what it has evaluated."""
         memo: dict[tuple[Node, tuple[Value, ...]], Value] = {}
         circuit = self.circuit
 
         def go(n: Node, env: Mapping[Node, Value]) -> Value:
+            if n.op == "var":
+                return env[n]
             key = (n, tuple([env[v] for v in n.variables]))
             found = memo.get(key)
             if found is None:
@@ -88,8 +94,6 @@ class Encoder:
                     return (c.TRUE if n.data else c.FALSE,)
                 case "elem":
                     return self.constant(n.sort, n.data)
-                case "var":
-                    return env[n]
                 case "read":
                     component, epoch = n.data
                     state = new if epoch else old
@@ -107,8 +111,10 @@ class Encoder:
                         return (circuit.equal(a[0], b[0]),)
                     return (circuit.any(circuit.and_(x, y) for x, y in zip(a, b, strict=True)),)
                 case "ite":
-                    when, then, otherwise = (go(x, env) for x in n.args)
-                    return self.mux(when[0], then, otherwise)
+                    (when,) = go(n.args[0], env)
+                    if when in (c.TRUE, c.FALSE):
+                        return go(n.args[1] if when == c.TRUE else n.args[2], env)
+                    return self.mux(when, go(n.args[1], env), go(n.args[2], env))
                 case "none":
                     return self.constant(n.sort, self.scope[n.sort.base])
                 case "some":
@@ -121,7 +127,16 @@ class Encoder:
                 case _:
                     sorts = [v.sort for v in n.data]
                     parts = (
-                        go(n.args[0], {**env, **{v: self.constant(v.sort, i) for v, i in zip(n.data, key, strict=True)}})[0]
+                        go(
+                            n.args[0],
+                            {
+                                **env,
+                                **{
+                                    v: self.constant(v.sort, i)
+                                    for v, i in zip(n.data, key, strict=True)
+                                },
+                            },
+                        )[0]
                         for key in self.scope.combinations(sorts)
                     )
                     return (circuit.all(parts) if n.op == "forall" else circuit.any(parts),)
@@ -177,8 +192,17 @@ class Encoder:
             entries.append(value)
         return state
 
-    def written(self, state: State, updates: tuple[Update, ...], env: Mapping[Node, Value], when: int, base: State) -> State:
+    def written(
+        self,
+        state: State,
+        updates: tuple[Update, ...],
+        env: Mapping[Node, Value],
+        when: int,
+        base: State,
+    ) -> State:
         """``base`` with the updates applied where the literal ``when`` is true; they read ``state``."""
+        if when == c.FALSE:
+            return base
         read = self.reader(state)
         after = dict(base)
         for update in updates:
@@ -192,7 +216,10 @@ class Encoder:
                 if keys is not None and value is not None:
                     condition, new = self.hit(component, keys, key), value
                 else:
-                    constants = {v: self.constant(v.sort, i) for v, i in zip(update.variables, key, strict=True)}
+                    constants = {
+                        v: self.constant(v.sort, i)
+                        for v, i in zip(update.variables, key, strict=True)
+                    }
                     inner = {**env, **constants}
                     condition = read(update.when, inner)[0]
                     if condition == c.FALSE:
@@ -237,7 +264,9 @@ class Unrolling(Encoder):
 
     @cached_property
     def _slots(self) -> tuple[tuple[Any, int], ...]:
-        return tuple(dict.fromkeys(s for t in self.system.transitions for s in slots_of(t.parameters)))
+        return tuple(
+            dict.fromkeys(s for t in self.system.transitions for s in slots_of(t.parameters))
+        )
 
     def extend(self) -> None:
         """Unroll one more step."""
@@ -252,7 +281,10 @@ class Unrolling(Encoder):
         after = state
         possible = []
         for chosen, t in zip(selected, transitions, strict=True):
-            env = {p.variable: values[s] for p, s in zip(t.parameters, slots_of(t.parameters), strict=True)}
+            env = {
+                p.variable: values[s]
+                for p, s in zip(t.parameters, slots_of(t.parameters), strict=True)
+            }
             enabled = self.circuit.and_(chosen, read(t.when, env)[0])
             possible.append(enabled)
             after = self.written(state, t.updates, env, enabled, after)

@@ -15,7 +15,9 @@ class Circuit:
     """A growing circuit; equal gates are made once."""
 
     def __init__(self) -> None:
-        self.fanin: list[tuple[int, int] | None] = [None]  # gate 0 is the constant; inputs have None
+        self.fanin: list[tuple[int, int] | None] = [
+            None
+        ]  # gate 0 is the constant; inputs have None
         self._known: dict[tuple[int, int], int] = {}
 
     def input(self) -> int:
@@ -41,10 +43,12 @@ class Circuit:
         return self.and_(a ^ 1, b ^ 1) ^ 1
 
     def all(self, literals: Iterable[int]) -> int:
-        """Conjunction, as a balanced tree over the sorted distinct literals."""
-        distinct = set(literals)
-        if FALSE in distinct:
-            return FALSE
+        """Conjunction, as a balanced tree over the sorted distinct literals; stops at a false one."""
+        distinct: set[int] = set()
+        for literal in literals:
+            if literal == FALSE:
+                return FALSE
+            distinct.add(literal)
         distinct.discard(TRUE)
         level = sorted(distinct)
         while len(level) > 1:

@@ -84,7 +84,12 @@ class Machine:
                 op, zero = ("and", 0) if node.op == "forall" else ("or", 1)
                 return self._junction(
                     (
-                        self._code(node.args[0], {**env, **dict(zip(node.data, values, strict=True))}, old, new)
+                        self._code(
+                            node.args[0],
+                            {**env, **dict(zip(node.data, values, strict=True))},
+                            old,
+                            new,
+                        )
                         for values in self.scope.combinations(v.sort for v in node.data)
                     ),
                     op,
@@ -128,7 +133,11 @@ class Machine:
     def _read(self, c: Component, keys: list[Code], state: str) -> Code:
         place = self._place(c, keys)
         if c in self.layout.table:
-            return self.layout.table[c][place] if isinstance(place, int) else f"{self._table_name[c]}[{place}]"
+            return (
+                self.layout.table[c][place]
+                if isinstance(place, int)
+                else f"{self._table_name[c]}[{place}]"
+            )
         offset = self.layout.offset[c]
         if isinstance(place, int):
             return f"{state}[{offset + place}]"
@@ -175,14 +184,20 @@ class Machine:
                 yield Event(t, arguments)
 
     def _env(self, event: Event) -> dict[Node, Code]:
-        return {p.variable: v for p, v in zip(event.transition.parameters, event.arguments, strict=True)}
+        return {
+            p.variable: v for p, v in zip(event.transition.parameters, event.arguments, strict=True)
+        }
 
     def fire(self, state: State, event: Event) -> State | None:
         """The state after the event, or None where its guard does not hold."""
         step = self._steps.get(event)
         if step is None:
             env = self._env(event)
-            lines = ["def fire(s):", f" if not {self._code(event.transition.when, env)}: return None", " t = thaw(s)"]
+            lines = [
+                "def fire(s):",
+                f" if not {self._code(event.transition.when, env)}: return None",
+                " t = thaw(s)",
+            ]
             lines += [f" {w}" for u in event.transition.updates for w in self._writes(u, env)]
             step = self._steps[event] = self._function("fire", [*lines, " return freeze(t)"])
         return step(state)
@@ -247,7 +262,11 @@ class Machine:
     # Terms.
 
     def evaluate(
-        self, node: Node, state: State, new: State | None = None, env: Mapping[Node, int] | None = None
+        self,
+        node: Node,
+        state: State,
+        new: State | None = None,
+        env: Mapping[Node, int] | None = None,
     ) -> int:
         """The value of a term; ``env`` gives its free variables."""
         function = self._terms.get(node)
@@ -265,7 +284,11 @@ class Machine:
     def cell(self, state: State, c: Component, key: tuple[int, ...]) -> int:
         """One entry of a map."""
         place = self.layout.position(c, key)
-        return self.layout.table[c][place] if c in self.layout.table else state[self.layout.offset[c] + place]
+        return (
+            self.layout.table[c][place]
+            if c in self.layout.table
+            else state[self.layout.offset[c] + place]
+        )
 
     def show_value(self, sort: Any, value: int) -> str:
         """A value as a reader sees it."""

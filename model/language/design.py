@@ -68,7 +68,9 @@ class Design(Generic[S]):
                         f"the design {self.name} lists {item!r} under {what}{hint if callable(item) else ''}"
                     )
         if not isinstance(self.init, Operation) or self.init.parameters:
-            raise DesignError(f"the design {self.name}: init must be an @operation that takes only the state")
+            raise DesignError(
+                f"the design {self.name}: init must be an @operation that takes only the state"
+            )
         steps = [o.name for o in (self.init, *self.operations, *self.procedures)]
         claims = [p.name for p in dict.fromkeys((*self.properties, *self.lemmas))]
         for what, names in (("operations", steps), ("properties", claims)):
@@ -77,7 +79,12 @@ class Design(Generic[S]):
                     raise DesignError(f"the design {self.name} has two {what} called {name}")
 
     def replacing(
-        self, old: Operation[S, ...] | Procedure, new: Operation[S, ...] | Procedure, *, name: str, doc: str = ""
+        self,
+        old: Operation[S, ...] | Procedure,
+        new: Operation[S, ...] | Procedure,
+        *,
+        name: str,
+        doc: str = "",
     ) -> Design[S]:
         """The same design with one operation or procedure replaced: that is a patch.
 
@@ -98,7 +105,9 @@ class Design(Generic[S]):
             operations.append(new)
         else:
             raise DesignError(f"{self.name}.replacing: {new!r} is not an operation or a procedure")
-        return replace(self, name=name, operations=operations, procedures=procedures, doc=doc or self.doc)
+        return replace(
+            self, name=name, operations=operations, procedures=procedures, doc=doc or self.doc
+        )
 
     def but(self, *, name: str, **changes: Any) -> Design[S]:
         """The same design with other fields, under another name."""
@@ -202,7 +211,11 @@ class System:
         return System(
             tuple(c for c in self.components if c in wanted),
             _keep(self.init, wanted),
-            tuple(_keep(t, wanted) for t in self.transitions if any(u.component in wanted for u in t.updates)),
+            tuple(
+                _keep(t, wanted)
+                for t in self.transitions
+                if any(u.component in wanted for u in t.updates)
+            ),
             tuple(a for a in self.axioms if nodes.components_of(a) <= wanted),
         )
 
@@ -231,4 +244,3 @@ def index_sorts(sorts: Iterable[Any]) -> tuple[type, ...]:
 
 def _keep(t: Transition, wanted: set[Component]) -> Transition:
     return replace(t, updates=tuple(u for u in t.updates if u.component in wanted))
-

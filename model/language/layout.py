@@ -35,7 +35,9 @@ class Layout:
         values = []
         for key in self.scope.combinations(c.keys):
             value = c.given(self.scope, *key)
-            index = self.scope[c.value] - 1 if value is None and isinstance(c.value, OptOf) else value
+            index = (
+                self.scope[c.value] - 1 if value is None and isinstance(c.value, OptOf) else value
+            )
             if not isinstance(index, int) or not 0 <= index < self.scope[c.value]:
                 raise DesignError(
                     f"the interpretation of {c.name} at {key} is {value!r}, which is no "

@@ -56,7 +56,9 @@ class Parameter:
         return nodes.var(self.sort, self.name)
 
 
-def signature_of(function: Callable[..., object], states: int = 1) -> tuple[type[State], tuple[Parameter, ...]]:
+def signature_of(
+    function: Callable[..., object], states: int = 1
+) -> tuple[type[State], tuple[Parameter, ...]]:
     """The state class and the parameters that a user's function is annotated with."""
     name = function.__qualname__
     try:
@@ -118,7 +120,9 @@ def operation(function: Any = None, *, kernel: str = "") -> Any:
 class ProcedureStep(Generic[S_contra, P]):
     """One atomic step of a procedure."""
 
-    def __init__(self, procedure: Procedure, op: Operation[S_contra, P], at: str, to: str | None) -> None:
+    def __init__(
+        self, procedure: Procedure, op: Operation[S_contra, P], at: str, to: str | None
+    ) -> None:
         self.procedure = procedure
         self.operation = op
         self.name = op.name
@@ -157,7 +161,9 @@ class Procedure:
 
         def add(f: Callable[..., Step]) -> ProcedureStep[Any, ...]:
             if self._position is not None:
-                raise DesignError(f"the procedure {self.name} is in use: add {f.__name__} before that")
+                raise DesignError(
+                    f"the procedure {self.name} is in use: add {f.__name__} before that"
+                )
             if any(s.name == f.__name__ for s in self._steps):
                 raise DesignError(f"the procedure {self.name} has two steps called {f.__name__}")
             start = at or (f.__name__ if self._steps else self.IDLE)
@@ -199,7 +205,9 @@ class Procedure:
     def _label(self, label: str) -> Node:
         sort = self.position.value
         if label not in sort.values:
-            raise DesignError(f"the procedure {self.name} has no position {label}; it has {', '.join(sort.values)}")
+            raise DesignError(
+                f"the procedure {self.name} has no position {label}; it has {', '.join(sort.values)}"
+            )
         return nodes.elem(sort, sort.values.index(label))
 
     def target(self, step: ProcedureStep[Any, ...]) -> str:
@@ -215,10 +223,15 @@ class Procedure:
         for step in self._steps:
             op = step.operation
             if not op.parameters or op.parameters[0].sort is not self.actor:
-                raise DesignError(f"{self.name}.{step.name}: the actor must be a {self.actor.__name__}, like in the first step")
+                raise DesignError(
+                    f"{self.name}.{step.name}: the actor must be a {self.actor.__name__}, like in the first step"
+                )
             actor = op.parameters[0]
             base = transition_of(op, f"{self.name}.{step.name}")
-            guard = [nodes.eq(nodes.read(where, (actor.variable,), 0), self._label(step.at)), base.when]
+            guard = [
+                nodes.eq(nodes.read(where, (actor.variable,), 0), self._label(step.at)),
+                base.when,
+            ]
             if step.at == self.IDLE:
                 guard += (
                     nodes.eq(nodes.read(p.position, (actor.variable,), 0), p._label(self.IDLE))
@@ -226,8 +239,16 @@ class Procedure:
                     if p is not self and p.actor is self.actor
                 )
             key = nodes.var(actor.sort, f"{where.name}#0")
-            move = Update(where, (key,), nodes.eq(key, actor.variable), self._label(self.target(step)), (actor.variable,))
-            yield Transition(base.name, base.kernel, base.parameters, nodes.conj(guard), (*base.updates, move))
+            move = Update(
+                where,
+                (key,),
+                nodes.eq(key, actor.variable),
+                self._label(self.target(step)),
+                (actor.variable,),
+            )
+            yield Transition(
+                base.name, base.kernel, base.parameters, nodes.conj(guard), (*base.updates, move)
+            )
 
     def __repr__(self) -> str:
         return f"<procedure {self.name}>"

@@ -52,8 +52,8 @@ class Property(Generic[S_contra]):
 
     @property
     def summary(self) -> str:
-        """The first line of its documentation."""
-        return self.doc.partition("\n")[0]
+        """The first paragraph of its documentation, as one line."""
+        return " ".join(self.doc.partition("\n\n")[0].split())
 
     def __repr__(self) -> str:
         return f"<{self.kind} {self.name}>"

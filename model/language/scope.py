@@ -22,7 +22,9 @@ class Scope(Mapping[Any, int]):
         self._sizes = dict(sizes)
         for sort, size in self._sizes.items():
             if size < 1:
-                raise DesignError(f"scope {sort.__name__.lower()}={size}: a sort has at least one element")
+                raise DesignError(
+                    f"scope {sort.__name__.lower()}={size}: a sort has at least one element"
+                )
 
     def __getitem__(self, sort: Any) -> int:
         if sort is BOOL:

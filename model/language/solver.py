@@ -46,4 +46,6 @@ class Z3:
         answer = str(solver.check())
         if answer == "unsat":
             return Outcome("unsat", tuple(str(name) for name in solver.unsat_core()))
-        return Outcome("sat") if answer == "sat" else Outcome("unknown", (), solver.reason_unknown())
+        return (
+            Outcome("sat") if answer == "sat" else Outcome("unknown", (), solver.reason_unknown())
+        )

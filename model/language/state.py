@@ -91,14 +91,20 @@ class Map(Fun[K, V]):
 
     @overload
     def fill(
-        self: Map[tuple[A, B, C], V], value: Callable[[A, B, C], V], where: Callable[[A, B, C], Bool] | None = None
+        self: Map[tuple[A, B, C], V],
+        value: Callable[[A, B, C], V],
+        where: Callable[[A, B, C], Bool] | None = None,
     ) -> Update: ...
     @overload
     def fill(
-        self: Map[tuple[A, B], V], value: Callable[[A, B], V], where: Callable[[A, B], Bool] | None = None
+        self: Map[tuple[A, B], V],
+        value: Callable[[A, B], V],
+        where: Callable[[A, B], Bool] | None = None,
     ) -> Update: ...
     @overload
-    def fill(self: Map[A, V], value: Callable[[A], V], where: Callable[[A], Bool] | None = None) -> Update: ...
+    def fill(
+        self: Map[A, V], value: Callable[[A], V], where: Callable[[A], Bool] | None = None
+    ) -> Update: ...
     def fill(self, value: Callable[..., Any], where: Callable[..., Bool] | None = None) -> Update:
         """The write of every entry, or of every entry where the condition holds."""
         name = self.component.name
@@ -106,9 +112,7 @@ class Map(Fun[K, V]):
         terms = [wrap(v) for v in variables]
         new = coerce(value(*terms), self.component.value, f"the value of {name}")
         when = coerce(where(*terms), BOOL, f"the condition of {name}.fill") if where else TRUE_NODE
-        fixed = {
-            v: nodes.var(v.sort, f"{name}#{i}") for i, v in enumerate(variables)
-        }
+        fixed = {v: nodes.var(v.sort, f"{name}#{i}") for i, v in enumerate(variables)}
         return Update(
             self.component,
             tuple(fixed.values()),
@@ -147,7 +151,9 @@ class _Record:
             if name.startswith("_"):
                 continue
             if hasattr(State, name) or hasattr(Group, name) or name in ("name", "epoch"):
-                raise DesignError(f"the state {cls.__name__}: {name} is taken, call the map something else")
+                raise DesignError(
+                    f"the state {cls.__name__}: {name} is taken, call the map something else"
+                )
             given = getattr(cls, name, None)
             local = isinstance(self, Locals)
             part = _part(f"{prefix}{name}", _fill_in(hint, arguments), epoch, given, local)
@@ -160,7 +166,6 @@ class _Record:
         for part in self._parts.values():
             found.extend((part.component,) if isinstance(part, Fun) else part.components())
         return tuple(found)
-
 
     def groups(self) -> tuple[Group, ...]:
         """Every group below this record."""
@@ -193,7 +198,9 @@ class State(_Record):
         self.epoch = epoch
 
     @classmethod
-    def show_element(cls, sort: Any, index: int, look: Callable[..., int], scope: Mapping[Any, int]) -> str | None:
+    def show_element(
+        cls, sort: Any, index: int, look: Callable[..., int], scope: Mapping[Any, int]
+    ) -> str | None:
         """How a reader sees an element where that depends on the state: "[273]" for a slot of the
         direct map.  ``look(name, *key_indices)`` is the value of a map by its name.  None leaves it
         to the sort."""

@@ -10,7 +10,18 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from functools import cache
-from typing import Any, ClassVar, Final, Generic, NoReturn, Self, TypeVar, get_args, get_origin, overload
+from typing import (
+    Any,
+    ClassVar,
+    Final,
+    Generic,
+    NoReturn,
+    Self,
+    TypeVar,
+    get_args,
+    get_origin,
+    overload,
+)
 
 from . import nodes
 from .errors import DesignError
@@ -200,7 +211,9 @@ def sort_of(annotation: Any, where: str) -> Any:
     if get_origin(annotation) is Opt:
         base = sort_of(get_args(annotation)[0], where)
         if base is BOOL or isinstance(base, OptOf):
-            raise DesignError(f"{where}: Opt[...] takes a Sort or an Enumeration, not {base.__name__}")
+            raise DesignError(
+                f"{where}: Opt[...] takes a Sort or an Enumeration, not {base.__name__}"
+            )
         return OptOf(base)
     if isinstance(annotation, type) and issubclass(annotation, (Sort, Enumeration)):
         return annotation
@@ -223,11 +236,15 @@ def coerce(x: object, sort: Any, where: str) -> Node:
     return node
 
 
-def placeholders(body: Callable[..., object], sorts: tuple[Any, ...], where: str) -> tuple[tuple[Node, ...], tuple[str, ...]]:
+def placeholders(
+    body: Callable[..., object], sorts: tuple[Any, ...], where: str
+) -> tuple[tuple[Node, ...], tuple[str, ...]]:
     """Fresh variables for the parameters of a lambda, and the lambda's names for them."""
     hints = tuple(inspect.signature(body).parameters)
     if len(hints) != len(sorts):
-        raise DesignError(f"{where}: the function takes {len(hints)} arguments, expected {len(sorts)}")
+        raise DesignError(
+            f"{where}: the function takes {len(hints)} arguments, expected {len(sorts)}"
+        )
     return tuple(nodes.var(s, object()) for s in sorts), hints
 
 

@@ -9,9 +9,8 @@ design alone), and any SMT solver can read it.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from graphlib import CycleError, TopologicalSorter
 from typing import Any
-
-import networkx as nx
 
 from . import nodes
 from .design import System
@@ -32,7 +31,9 @@ def after(node: Node, transition: Transition) -> Node:
             if update.component == component:
                 here = dict(zip(update.variables, keys, strict=True))
                 result = nodes.ite(
-                    nodes.substitute(update.when, here), nodes.substitute(update.value, here), result
+                    nodes.substitute(update.when, here),
+                    nodes.substitute(update.value, here),
+                    result,
                 )
         return result
 
@@ -45,25 +46,24 @@ def check_stratified(system: System) -> None:
     Where functions go in one direction only, quantifier instantiation terminates.  Raises
     DesignError naming the cycle and how to break it.
     """
-    graph: nx.DiGraph[str] = nx.DiGraph()
+    steps: dict[str, dict[str, str]] = {}  # from sort, to sort: a map that leads there
     for c in system.components:
         target = c.value.base if isinstance(c.value, OptOf) else c.value
         if target is BOOL or issubclass(target, Enumeration):
             continue
         for key in c.keys:
             if key is not BOOL and not issubclass(key, Enumeration):
-                graph.add_edge(key.__name__, target.__name__, map=c.name)
+                steps.setdefault(target.__name__, {})[key.__name__] = c.name
     try:
-        cycle = nx.find_cycle(graph)
-    except nx.NetworkXNoCycle:
-        return
-    path = " -> ".join([cycle[0][0], *(edge[1] for edge in cycle)])
-    first = graph.edges[cycle[-1][:2]]["map"]
-    source, target_name = cycle[-1][:2]
-    raise DesignError(
-        f"the maps of this design lead around in a circle of sorts, {path}, which no proof for any size "
-        f"can follow: break it by making {first} a relation, Map[tuple[{source}, {target_name}], Bool]"
-    )
+        TopologicalSorter(steps).prepare()
+    except CycleError as error:
+        circle = list(error.args[1])
+        source, sink = circle[-2:]
+        raise DesignError(
+            "the maps of this design lead around in a circle of sorts, "
+            f"{' -> '.join(circle)}, which no proof for any size can follow: break it by making "
+            f"{steps[sink][source]} a relation, Map[tuple[{source}, {sink}], Bool]"
+        ) from None
 
 
 class _Printer:
@@ -166,7 +166,10 @@ def _constant(parameter: Node) -> str:
 
 def _declare(name: str, keys: str, sort: Any) -> list[str]:
     if isinstance(sort, OptOf):
-        return [f"(declare-fun {name}.some {keys} Bool)", f"(declare-fun {name} {keys} {sort.base.__name__})"]
+        return [
+            f"(declare-fun {name}.some {keys} Bool)",
+            f"(declare-fun {name} {keys} {sort.base.__name__})",
+        ]
     return [f"(declare-fun {name} {keys} {sort.__name__})"]
 
 

@@ -85,7 +85,9 @@ class Entries(Group, Generic[T, S]):
 
     def set_entry(self, table: T, slot: S, entry: Entry) -> list[Update]:
         """``set_pte()``, ``set_pgd()`` ...: one store of a whole entry."""
-        return [field.set((table, slot), getattr(entry, name)) for name, field in self._maps().items()]
+        return [
+            field.set((table, slot), getattr(entry, name)) for name, field in self._maps().items()
+        ]
 
     def clear(self, table: T, slot: S) -> list[Update]:
         """``pte_clear()``: a store of zero."""

@@ -136,7 +136,9 @@ def _walk(s: PageTables, names: list[str], table: object, va: Va, above: Entry) 
             here.table.is_some, _walk(s, names[1:], here.table.value, va, rights), found
         )
     if hasattr(level, "leaf"):
-        leaf = Translation(here.leaf, found.writable, found.user, found.nx, here.global_, here.cache)
+        leaf = Translation(
+            here.leaf, found.writable, found.user, found.nx, here.global_, here.cache
+        )
         below = _choose(here.leaf.is_some, leaf, below)
     return _choose(here.present, below, found)
 
@@ -156,5 +158,3 @@ def translates_to(s: PageTables, root: Pgd, va: Va, frame: Frame) -> Bool:
     """The address is mapped to this frame."""
     found = walk(s, root, va).frame
     return found.is_some & (found.value == frame)
-
-

@@ -90,7 +90,9 @@ def _region(slot: int) -> str:
 
 def _direct_map(scope: Scope, table: int, slot: int) -> int | None:
     """Frames lie one after the other in the tables of the direct map."""
-    tables = [_table(scope, "kernel", i) for i in range(scope[PgdSlot]) if _region(i) == "direct map"]
+    tables = [
+        _table(scope, "kernel", i) for i in range(scope[PgdSlot]) if _region(i) == "direct map"
+    ]
     if table not in tables:
         return None
     frame = tables.index(table) * scope[PteSlot] + slot
@@ -398,7 +400,8 @@ def write_kernel(s: Kaiser, cpu: Cpu) -> Step:
     m, i = s.set_pgd.mm[cpu], s.set_pgd.slot[cpu]
     entry = user_entry(s, m, i).but(nx=TRUE)
     return Step(
-        when=TRUE, then=[
+        when=TRUE,
+        then=[
             *s.pgd.set_entry(s.kernel_pgd[m], i, entry),
             *_end(s, m),
             *_unlock(s, cpu, m),

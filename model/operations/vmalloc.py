@@ -443,9 +443,7 @@ def _pmd_page(s: X8664, cpu: Cpu, i: PgdSlot) -> Pmd:
 @operation(kernel="mm/vmalloc.c: alloc_vmap_area()")
 def alloc_vmap_area_64(s: X8664, i: PgdSlot, k: PmdSlot) -> Step:
     """Take a free range."""
-    return Step(
-        when=s.small_area[i, k] == Area.FREE, then=[s.small_area.set((i, k), Area.BUSY)]
-    )
+    return Step(when=s.small_area[i, k] == Area.FREE, then=[s.small_area.set((i, k), Area.BUSY)])
 
 
 @operation(kernel="mm/memory.c: __pte_alloc_kernel(), pmd_populate_kernel()")
@@ -500,9 +498,7 @@ def vunmap_64(s: X8664, i: PgdSlot, k: PmdSlot) -> Step:
 @operation(kernel="mm/vmalloc.c: __purge_vmap_area_lazy()")
 def purge_64(s: X8664, i: PgdSlot, k: PmdSlot) -> Step:
     """flush_tlb_kernel_range(), and the range is free; there is nothing to synchronise."""
-    return Step(
-        when=s.small_area[i, k] == Area.LAZY, then=[s.small_area.set((i, k), Area.FREE)]
-    )
+    return Step(when=s.small_area[i, k] == Area.LAZY, then=[s.small_area.set((i, k), Area.FREE)])
 
 
 class FreePte(Locals):
@@ -559,5 +555,3 @@ def pmd_set_huge_64(s: X8664, i: PgdSlot, k: PmdSlot, f: Frame) -> Step:
         when=(s.small_area[i, k] == Area.BUSY) & s.pmd.none(page, k),
         then=s.pmd.set_entry(page, k, KERNEL_PAGE.but(leaf=some(f))),
     )
-
-
