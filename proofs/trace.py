@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mapproof.model.language.concrete import Event, Machine, State
-from mapproof.model.language.design import Design, System
+from mapproof.model.language.design import Design
 from mapproof.model.language.nodes import Component, Node
 from mapproof.model.language.property import Property
 

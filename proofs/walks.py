@@ -57,10 +57,13 @@ class Walks:
         return walks
 
     def refuted(self, claims: Sequence[Property[Any]]) -> dict[str, int]:
-        """The ``always`` and ``step`` claims that are false on a walk, with the fewest steps to there."""
-        pairs = sorted(
-            {(n, *walk.states[n : n + 2]) for walk in self._walks for n in range(len(walk.events))}
-        )
+        """The ``always`` and ``step`` claims that are false on a walk, and the fewest steps to there."""
+        steps = {
+            (n, walk.states[n], walk.states[n + 1])
+            for walk in self._walks
+            for n in range(len(walk.events))
+        }
+        pairs = sorted(steps)
         found = {}
         for claim in claims:
             first = next((n for n, a, b in pairs if not self._holds(claim, a, b)), None)

@@ -7,6 +7,7 @@ The process is told one JSON object a line, ``{"solver": "z3" | "cvc5", "text": 
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from contextlib import suppress
@@ -53,7 +54,7 @@ class Worker:
 
 def _serve() -> None:
     z3 = Z3()
-    with suppress(KeyboardInterrupt):  # the near end decides when to stop
+    with suppress(KeyboardInterrupt, OSError):  # the near end decides when to stop
         for line in sys.stdin:
             request = json.loads(line)
             solve = z3.solve if request["solver"] == "z3" else second.solve_text
@@ -68,3 +69,4 @@ def _serve() -> None:
 
 if __name__ == "__main__":
     _serve()
+    os._exit(0)  # with no flush: the near end may be gone

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from mapproof.model.language import Bool, always, sometimes, step
 from mapproof.model.machine.sorts import Cpu, Mm, PgdSlot, PmdSlot
-from mapproof.model.operations.vmalloc import Area, Pae, X8664
+from mapproof.model.operations.vmalloc import X8664, Area, Pae
 
 
 @always

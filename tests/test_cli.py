@@ -297,6 +297,41 @@ def test_interrupt(counting: subprocess.Popen[str]) -> None:
     assert err.strip() == "mapproof: interrupted"
 
 
+PIGEONS = """
+from itertools import combinations
+import signal
+
+from mapproof.model.language.solver import Z3
+from mapproof.running import interruptible, leave
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
+holes, pigeons = range(11), range(12)
+lines = [f"(declare-const x{p}_{h} Bool)" for p in pigeons for h in holes]
+lines += [f"(assert (or {' '.join(f'x{p}_{h}' for h in holes)}))" for p in pigeons]
+lines += [
+    f"(assert (not (and x{p}_{h} x{q}_{h})))" for p, q in combinations(pigeons, 2) for h in holes
+]
+print("ready", flush=True)
+try:
+    interruptible(lambda: Z3().solve("\\n".join(lines), 100_000))
+except KeyboardInterrupt:
+    leave(130)
+"""
+
+
+def test_the_solver_does_not_keep_the_interrupt_to_itself() -> None:
+    process = subprocess.Popen((sys.executable, "-c", PIGEONS), stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    time.sleep(0.5)
+    process.send_signal(signal.SIGINT)
+    try:
+        assert process.wait(timeout=20) == 130
+    finally:
+        process.kill()
+        process.communicate()
+
+
 def test_closed_pipe_is_silent() -> None:
     reader, writer = os.pipe()
     os.close(reader)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ..language import Bool, Design, always
 from ..machine.sorts import Cpu, Frame, Mm, Pgd, PgdSlot, Pmd, PmdSlot, Pte, PteSlot
 from ..operations import vmalloc as op
-from ..operations.vmalloc import Area, Pae, X8664, X8664Huge
+from ..operations.vmalloc import X8664, Area, Pae, X8664Huge
 
 # Lemmas for PAE.
 
@@ -169,7 +169,8 @@ def tables_are_linked_once(s: X8664, p: Pmd, k: PmdSlot, q: Pmd, n: PmdSlot) -> 
     """No two entries lead to one PTE page."""
     a, b = s.pmd.entry(p, k), s.pmd.entry(q, n)
     small = a.present & b.present & a.table.is_some & b.table.is_some
-    return (small & (a.table.value == b.table.value)).implies((p == q) & (k == n))
+    same: Bool = a.table.value == b.table.value
+    return (small & same).implies((p == q) & (k == n))
 
 
 @always

@@ -16,9 +16,9 @@ from . import circuit as c
 from .circuit import Circuit
 from .concrete import Event
 from .design import System
+from .layout import Layout
 from .nodes import BOOL, Component, Node
 from .operation import Parameter
-from .layout import Layout
 from .scope import Scope
 from .state import Update
 

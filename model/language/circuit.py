@@ -30,7 +30,7 @@ class Circuit:
             a, b = b, a
         if a == FALSE or a == b ^ 1:
             return FALSE
-        if a == TRUE or a == b:
+        if a in (TRUE, b):
             return b
         gate = self._known.get((a, b))
         if gate is None:

@@ -1,8 +1,8 @@
 """The concrete reading: terms as Python expressions over a flat state, with no solver.
 
-A state is a ``bytes`` (or a tuple, in scopes over 255) with one place per map entry.  Terms become Python source,
-specialised to the parameters, so that counting and random walks are quick; replaying a
-counterexample uses the same functions.
+A state is a ``bytes`` (or a tuple, in scopes over 255) with one place per map entry.  Terms
+become Python source, specialised to the parameters, so that counting and random walks are quick;
+replaying a counterexample uses the same functions.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 from .design import System
 from .errors import DesignError
 from .layout import Layout
-from .nodes import Component, Node, OptOf
+from .nodes import BOOL, Component, Node, OptOf
 from .operation import Transition
 from .scope import Scope
 from .state import Update
@@ -171,7 +171,7 @@ class Machine:
 
     def _function(self, name: str, lines: list[str]) -> Callable[..., Any]:
         space: dict[str, Any] = {**self._tables, "freeze": self._freeze, "thaw": self._thaw}
-        exec(compile("\n".join(lines), "<concrete reading>", "exec"), space)  # noqa: S102
+        exec(compile("\n".join(lines), "<concrete reading>", "exec"), space)
         function: Callable[..., Any] = space[name]
         return function
 
@@ -249,8 +249,8 @@ class Machine:
             total *= sizes[cell]
         if total > MOST_INITIAL_STATES:
             raise DesignError(
-                f"{total} candidates for an initial state at scope {self.scope}: use a smaller scope, or fix "
-                "the rigid maps of the state with given(...)"
+                f"{total} candidates for an initial state at scope {self.scope}: use a smaller "
+                "scope, or fix the rigid maps of the state with given(...)"
             )
         seen = set()
         for values in product(*(range(sizes[c]) for c in cells)):

@@ -63,15 +63,17 @@ class Design(Generic[S]):
         ):
             for item in items:
                 if not isinstance(item, expected):
-                    hint = f": decorate it with @{what[:-1] if what != 'properties' else 'always'}"
-                    raise DesignError(
-                        f"the design {self.name} lists {item!r} under {what}{hint if callable(item) else ''}"
+                    decorator = {"operations": "operation", "assumptions": "assumption"}.get(
+                        what, "always"
                     )
+                    hint = f": decorate it with @{decorator}" if callable(item) else ""
+                    raise DesignError(f"the design {self.name} lists {item!r} under {what}{hint}")
         if not isinstance(self.init, Operation) or self.init.parameters:
             raise DesignError(
                 f"the design {self.name}: init must be an @operation that takes only the state"
             )
-        steps = [o.name for o in (self.init, *self.operations, *self.procedures)]
+        actors: list[Operation[Any, ...] | Procedure] = [*self.operations, *self.procedures]
+        steps = [self.init.name, *(o.name for o in actors)]
         claims = [p.name for p in dict.fromkeys((*self.properties, *self.lemmas))]
         for what, names in (("operations", steps), ("properties", claims)):
             for name in names:

@@ -346,10 +346,8 @@ def rewrite_reads(node: Node, rewrite: Callable[[Component, int, tuple[Node, ...
         done = memo.get(n)
         if done is None:
             args = tuple(go(arg) for arg in n.args)
-            if n.op == "read":
-                done = rewrite(n.data[0], n.data[1], args)
-            else:
-                done = rebuild(n, args)
+            is_read = n.op == "read"
+            done = rewrite(n.data[0], n.data[1], args) if is_read else rebuild(n, args)
             memo[n] = done
         return done
 

@@ -67,9 +67,8 @@ def signature_of(
         raise DesignError(f"{name}: {error}; declare sorts and states at module level") from None
     names = list(inspect.signature(function).parameters)
     if len(names) < states or any(n not in hints for n in names):
-        raise DesignError(
-            f"{name}: annotate every parameter; the first {'two are states' if states == 2 else 'one is the state'}"
-        )
+        first = "two are states" if states == 2 else "one is the state"
+        raise DesignError(f"{name}: annotate every parameter; the first {first}")
     state = hints[names[0]]
     if not (isinstance(state, type) and issubclass(state, State)):
         raise DesignError(f"{name}: the first parameter must be annotated with a subclass of State")
@@ -224,7 +223,8 @@ class Procedure:
             op = step.operation
             if not op.parameters or op.parameters[0].sort is not self.actor:
                 raise DesignError(
-                    f"{self.name}.{step.name}: the actor must be a {self.actor.__name__}, like in the first step"
+                    f"{self.name}.{step.name}: the actor must be a {self.actor.__name__}, as in the "
+                    "first step"
                 )
             actor = op.parameters[0]
             base = transition_of(op, f"{self.name}.{step.name}")

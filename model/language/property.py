@@ -76,7 +76,7 @@ def step(function: Callable[Concatenate[S, S, P], Bool]) -> Property[S]:
 
 def assumption(function: Callable[Concatenate[S, P], Bool]) -> Property[S]:
     """A fact about rigid maps that the design relies on; every verdict names it."""
-    made = Property(function, "assumption")
+    made: Property[S] = Property(function, "assumption")
     for node in nodes_of(made.body()):
         if node.op == "read" and not node.data[0].rigid:
             raise DesignError(

@@ -31,8 +31,9 @@ class Scope(Mapping[Any, int]):
             return 2
         if isinstance(sort, OptOf):
             return self[sort.base] + 1
-        if issubclass(sort, Enumeration):
-            return len(sort.values)
+        if isinstance(sort, type) and issubclass(sort, Enumeration):
+            values: tuple[str, ...] = sort.values
+            return len(values)
         return self._sizes[sort]
 
     def __iter__(self) -> Iterator[Any]:

@@ -37,6 +37,7 @@ class Z3:
         bound).  Raises ValueError if the text is not well-formed.
         """
         solver = z3.Solver(ctx=self._context)
+        solver.set("ctrl_c", False)  # or z3 takes the key for itself and merely answers "unknown"
         solver.set("timeout", max(1, milliseconds))
         solver.set("rlimit", effort)
         try:

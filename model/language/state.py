@@ -243,7 +243,7 @@ def _part(name: str, hint: Any, epoch: int, given: Any, local: bool) -> Any:
 
 
 def given(interpretation: Callable[..., Any]) -> Any:
-    """Fix a rigid map in finite scopes: ``frame_of: Fun[KernelPage, Frame] = given(lambda scope, k: k)``.
+    """Fix a rigid map in finite scopes: ``frame_of: Fun[Page, Frame] = given(lambda scope, k: k)``.
 
     The function takes the scope and the key indices and returns an index, a bool, or None for none.
     Without it a rigid map may be anything that the design's assumptions allow.

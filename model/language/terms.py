@@ -18,6 +18,7 @@ from typing import (
     NoReturn,
     Self,
     TypeVar,
+    cast,
     get_args,
     get_origin,
     overload,
@@ -119,7 +120,8 @@ class Enumeration(Term):
         names = tuple(n for n in inspect.get_annotations(cls) if not n.startswith("_"))
         if not names and not cls.values:
             raise DesignError(
-                f"the enumeration {cls.__name__} has no values: write one line 'NAME: {cls.__name__}' each"
+                f"the enumeration {cls.__name__} has no values: write one line "
+                f"'NAME: {cls.__name__}' each"
             )
         cls.values = names or cls.values
         for index, name in enumerate(cls.values):
@@ -156,7 +158,7 @@ class Opt(Term, Generic[T_co]):
     @property
     def value(self) -> T_co:
         """The element; of none it is an unspecified one, so guard it with ``is_some``."""
-        return wrap(nodes.value(self.node))
+        return cast(T_co, wrap(nodes.value(self.node)))
 
     def __eq__(self, other: Opt[Any] | Term) -> Bool:  # type: ignore[override]
         return Bool(nodes.eq(*_match_none(self.node, _term(other, "==").node)))
@@ -192,7 +194,7 @@ def some(x: A) -> Opt[A]:
 def ite(condition: Bool, then: A, otherwise: A) -> A:
     """``then`` where the condition holds, ``otherwise`` elsewhere."""
     a, b = _match_none(_term(then, "ite").node, _term(otherwise, "ite").node)
-    return wrap(nodes.ite(_bool(condition, "ite"), a, b))
+    return cast(A, wrap(nodes.ite(_bool(condition, "ite"), a, b)))
 
 
 def wrap(node: Node) -> Any:

@@ -96,7 +96,7 @@ class Entries(Group, Generic[T, S]):
     def same(self, a: Entry, b: Entry, *, except_for: tuple[str, ...] = ()) -> Bool:
         """Two entries are equal, apart from the named bits."""
         names = [n for n in self._maps() if n not in except_for]
-        parts = [getattr(a, n) == getattr(b, n) for n in names]
+        parts: list[Bool] = [getattr(a, n) == getattr(b, n) for n in names]
         result = parts[0]
         for part in parts[1:]:
             result = result & part

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..language import FALSE, NONE, TRUE, Bool, Fun, Opt, State, ite
+from ..language import NONE, TRUE, Bool, Fun, Opt, State, ite
 from .entries import CacheType, Directory, Entry, LargeDirectory, Leaves
 from .sorts import (
     Frame,

@@ -24,7 +24,6 @@ from ..language import (
     Opt,
     Procedure,
     Scope,
-    State,
     Step,
     Update,
     assumption,
@@ -130,11 +129,12 @@ def _table_use(scope: Scope, table: int) -> int:
 class Kaiser(Folded, Cpus):
     """The state of KAISER: tables, CPUs, frame owners, and where everything lies.
 
-    in_set_pgd: a set_pgd() of a user slot is between its two writes.  page_table_lock: the lock is held; preempt_off: the CPU holds a spinlock and cannot be
-    preempted.  added: history, the addresses that were handed to kaiser_add_mapping().
-    kernel_pgd, shadow_pgd: the pair of each process.  beside[p, q]: q is the page at p | 0x1000.
-    user_table, kernel_table, shadow_table: the table page under a slot.  direct_map: the frame that
-    an entry of the kernel's tables maps 1:1 since boot.  entry: the frame belongs to entry code.
+    in_set_pgd: a set_pgd() of a user slot is between its two writes.  page_table_lock: the lock is
+    held; preempt_off: the CPU holds a spinlock and cannot be preempted.  added: history, the
+    addresses that were handed to kaiser_add_mapping().  kernel_pgd, shadow_pgd: the pair of each
+    process.  beside[p, q]: q is the page at p | 0x1000.  user_table, kernel_table, shadow_table: the
+    table page under a slot.  direct_map: the frame that an entry of the kernel's tables maps 1:1
+    since boot.  entry: the frame belongs to entry code.
     """
 
     owner: Map[Frame, Owner]

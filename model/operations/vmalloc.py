@@ -435,11 +435,6 @@ def fork_64(s: X8664, m: Mm) -> Step:
     )
 
 
-def _pmd_page(s: X8664, cpu: Cpu, i: PgdSlot) -> Pmd:
-    """The table page that a CPU finds below a top-level entry of its own tables."""
-    return s.copy(s.loaded_mm[cpu], i).table.value
-
-
 @operation(kernel="mm/vmalloc.c: alloc_vmap_area()")
 def alloc_vmap_area_64(s: X8664, i: PgdSlot, k: PmdSlot) -> Step:
     """Take a free range."""
@@ -476,7 +471,7 @@ def vmap_pte_64(s: X8664, i: PgdSlot, k: PmdSlot, j: PteSlot, f: Frame) -> Step:
 @operation(kernel="mm/vmalloc.c: vunmap_page_range(), free_vmap_area_noflush()")
 def vunmap_64(s: X8664, i: PgdSlot, k: PmdSlot) -> Step:
     """Unmap a range (a large leaf, or the leaves of a PTE page, which stays) and queue it."""
-    page = s.reference(i).table.value
+    page: Pmd = s.reference(i).table.value
     entry = s.pmd.entry(page, k)
     large = entry.leaf.is_some
 
