@@ -31,10 +31,10 @@ class Scope(Mapping[Any, int]):
             return 2
         if isinstance(sort, OptOf):
             return self[sort.base] + 1
-        if isinstance(sort, type) and issubclass(sort, Enumeration):
-            values: tuple[str, ...] = sort.values
-            return len(values)
-        return self._sizes[sort]
+        if issubclass(sort, Enumeration):
+            return len(sort.values)
+        size: int = self._sizes[sort]
+        return size
 
     def __iter__(self) -> Iterator[Any]:
         return iter(self._sizes)
