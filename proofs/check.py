@@ -154,7 +154,22 @@ class _Run:
                 results[job.name] = self.judged(job, found, proof, 0.0)
         for claim in claims:  # a walk that refutes a claim says how deep to look
             todo[claim] = max(depth, proof.failures[claim.name].steps)
-        return results | self.search(todo, proof)
+        results |= self.search(todo, proof)
+        for job in jobs:
+            if results[job.name].verdict is Verdict.UNKNOWN and self.impossible(job):
+                why = "it can never happen: its negation is inductive"
+                results[job.name] = results[job.name].but(verdict=Verdict.VACUOUS, reason=why)
+        return results
+
+    def impossible(self, job: Property[Any]) -> bool:
+        """Both solvers prove that a ``sometimes`` never holds."""
+        helpers = [*(p for p in self.design.properties if p.kind == "always"), *self.design.lemmas]
+        prover = Prover(self.design.system(), self.options.timeout)
+        found = self.rechecker.submit
+        proof = induction(self.design, [job.never()], helpers, prover, self.progress, found)
+        cells = proof.proofs.values()
+        agreed = all(self.rechecker.answer(cell).answer == "unsat" for cell in cells)
+        return agreed and any(p.name == job.never().name for p in proof.proved)
 
     def search(self, todo: Mapping[Property[Any], int], proof: Induction) -> dict[str, Result]:
         """The bounded search for some properties, each to its depth, as results."""

@@ -100,9 +100,9 @@ def induction(
     """
     result = Induction()
     standing = {p.name: p for p in (*claims, *lemmas)}
-    cells = {
-        name: [o for o in obligations(design, [p]) if not o.trivial] for name, p in standing.items()
-    }
+    grid = {name: obligations(design, [p]) for name, p in standing.items()}
+    # A claim that no transition touches keeps its cells, so that a solver has seen it, too.
+    cells = {name: [o for o in row if not o.trivial] or row for name, row in grid.items()}
     while True:
         needed = _needed([p for p in claims if p.name in standing], standing, cells, result.proofs)
         todo = next((c for c in needed if not _met(result.proofs.get(c.name), standing)), None)

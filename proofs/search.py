@@ -128,9 +128,7 @@ def _settled(design: Design[Any], prop: Property[Any], run: _Run, deadline: floa
     while True:
         try:
             run = smaller.pop()
-            trace = _replayed(design, prop, run)
-            shown = Scope({s: run.scope[s] for s in _slice(design.system(), [prop]).sorts})
-            return Searched(trace, len(run.events), shown)
+            return Searched(_replayed(design, prop, run), len(run.events), run.scope)
         except DesignError:  # the maps outside the slice need more elements
             if not smaller:
                 raise

@@ -6,8 +6,10 @@ The process is told one JSON object a line, ``{"solver": "z3" | "cvc5", "text": 
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
+import signal
 import subprocess
 import sys
 from contextlib import suppress
@@ -21,6 +23,7 @@ class Worker:
     """The near end: starts the process at once and again whenever it has died."""
 
     def __init__(self) -> None:
+        self._closed = False
         self._process = self._start()
 
     def _start(self) -> subprocess.Popen[str]:
@@ -41,20 +44,30 @@ class Worker:
             process.stdin.flush()
             line = process.stdout.readline()
         if not line:
-            self._process = self._start()
+            if not self._closed:
+                self._process = self._start()
             return Outcome("unknown", (), f"the {solver} process died")
         answer = json.loads(line)
         return Outcome(answer["answer"], tuple(answer["core"]), answer["reason"])
 
     def close(self) -> None:
         """End the process, whatever it is doing."""
+        self._closed = True
         self._process.kill()
         self._process.communicate()
 
 
+def _die_with_parent() -> None:
+    """On Linux, a parent that is killed takes this process along (prctl(2), PR_SET_PDEATHSIG)."""
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+
+
 def _serve() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the near end decides when to stop
+    _die_with_parent()
     z3 = Z3()
-    with suppress(KeyboardInterrupt, OSError):  # the near end decides when to stop
+    with suppress(OSError):
         for line in sys.stdin:
             request = json.loads(line)
             solve = z3.solve if request["solver"] == "z3" else second.solve_text

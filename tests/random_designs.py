@@ -167,7 +167,7 @@ class Writer:
     def formula(self, depth: int) -> Make:
         if depth == 0 or self.random.random() < 0.3:
             return self._atom()
-        how = self.pick(["not", "ite", "quantifier", "quantifier", *JUNCTIONS])
+        how = self.pick(["not", "ite", *["quantifier"] * 3, *JUNCTIONS])
         if how == "quantifier":
             return self._quantified(depth - 1)
         a, b = self.formula(depth - 1), self.formula(depth - 1)
@@ -224,17 +224,17 @@ class Writer:
         """One write of a map, if there is a value; at the ``start`` every entry, mostly empty."""
         inner, count = self.also(*part.keys), len(part.keys)
         value = inner._empty(part) if start and self.random.random() < 0.7 else None
-        value = value or inner.term(part.value)
+        value = value or inner.term(part.value, 2)
         if value is None:
             return None
         if not part.keys:
             return lambda env: part.of(env[0][0]).become(value(env))
         point = not start and all(self.pool.get(k) for k in part.keys)
-        new = self.term(part.value) if point and self.random.random() < 0.5 else None
+        new = self.term(part.value, 2) if point and self.random.random() < 0.5 else None
         if new:
             keys = [self.pick(self.pool[k]) for k in part.keys]
             return lambda env: part.of(env[0][0]).set(tuple(k(env) for k in keys), new(env))
-        where = None if start or self.random.random() < 0.5 else inner.formula(1)
+        where = None if start or self.random.random() < 0.5 else inner.formula(2)
         if where is None:
             return lambda env: part.of(env[0][0]).fill(over(value, env, count))
         return lambda env: part.of(env[0][0]).fill(over(value, env, count), over(where, env, count))

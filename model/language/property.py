@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from copy import copy
 from typing import Concatenate, Generic, Literal, ParamSpec
 
 from .errors import DesignError
-from .nodes import Node, nodes_of, quantify
+from .nodes import Node, negate, nodes_of, quantify
 from .operation import S, S_contra, signature_of
 from .terms import Bool, wrap
 
@@ -21,7 +22,7 @@ class Property(Generic[S_contra]):
 
     def __init__(self, function: Callable[..., Bool], kind: Kind) -> None:
         self.function = function
-        self.kind = kind
+        self.kind: Kind = kind
         self.name = function.__name__
         self.doc = inspect.getdoc(function) or ""
         self.module = inspect.getdoc(inspect.getmodule(function)) or ""
@@ -49,6 +50,14 @@ class Property(Generic[S_contra]):
             names = tuple(p.name for p in self.parameters)
             self._closed[epoch] = quantify(op, variables, names, self.body(epoch))
         return self._closed[epoch]
+
+    def never(self) -> Property[S_contra]:
+        """Of a ``sometimes``: the ``always`` that denies it."""
+        denial = copy(self)
+        denial.kind, denial.name = "always", f"never_{self.name}"
+        denial._bodies = {epoch: negate(self.body(epoch)) for epoch in (0, 1)}
+        denial._closed = {}
+        return denial
 
     @property
     def summary(self) -> str:

@@ -1,0 +1,160 @@
+"""What is claimed of every built-in design: verdicts, and the stories of the counterexamples."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import pytest
+
+from mapproof.catalog import Catalog
+from mapproof.model.language import Operation, Procedure
+from mapproof.proofs.check import check
+from mapproof.proofs.verdict import Result, Verdict
+
+
+@cache
+def results(name: str) -> dict[str, Result]:
+    return {r.property: r for r in check(Catalog().design_named(name))}
+
+
+@dataclass(frozen=True)
+class Story:
+    """A property that a design violates, and the operations of the shortest run to that."""
+
+    design: str
+    violated: str
+    steps: tuple[str, ...]
+
+
+POPULATE = ("pgd_populate.write_shadow", "pgd_populate.write_kernel")
+CLEAR = ("pgd_clear.clear_shadow", "pgd_clear.clear_kernel")
+HUGE = ("alloc_vmap_area", "ioremap_huge")
+PURGE = (
+    "purge_vmap_area_lazy.lock",
+    "purge_vmap_area_lazy.sync_one",
+    "purge_vmap_area_lazy.unlock",
+    "purge_vmap_area_lazy.free",
+)
+
+STORIES = [
+    Story("kpt-buggy", "P1", ("kalloc", "kaiser_add_any")),
+    Story("kpt-buggy", "SAFE", ("kalloc", "kaiser_add_any")),
+    Story("kpt-bugpgd", "P2", ("pgd1", "enter_user_between_halves")),
+    Story("kpt-bugpgd", "SAFE", ("pgd1", "enter_user_between_halves")),
+    Story("kaiser-v1", "shadow_maps_only_allowed", ("kaiser_add_mapping_v1",)),
+    Story("kaiser-v1", "shadow_kernel_half_is_supervisor", ("kaiser_add_mapping_v1",)),
+    Story(
+        "kaiser-v1",
+        "same_address_same_page",
+        ("vmap_page", "kaiser_add_mapping_v1", "vunmap_page"),
+    ),
+    Story(
+        "kaiser-v1",
+        "interface_used_on_kernel_addresses",
+        (
+            "pgd_populate.write_kernel_first",
+            "map_user_page",
+            "pgd_populate.copy_to_shadow",
+            "kaiser_add_mapping_v1",
+        ),
+    ),
+    Story("kaiser-v1", "user_half_equal", ("pgd_populate.write_kernel_first", "return_to_user")),
+    Story("kaiser-v2-no-copy-on-clear", "user_half_equal", (*POPULATE, *CLEAR)),
+    Story("kaiser-v2-nx-on-clear", "empty_top_level_entry_is_empty", (*POPULATE, *CLEAR)),
+    Story("kaiser-v2-mirror-beside-single", "mirror_safety", ("set_low_pgd.write_beside",)),
+    Story(
+        "vmalloc-pae-additions-only",
+        "no_stale_copy_on_reuse",
+        (*HUGE, "vmalloc_fault", "vunmap", "purge_without_sync"),
+    ),
+    Story(
+        "vmalloc-pae-additions-only",
+        "copies_agree_or_fault",
+        (*HUGE, "vmalloc_fault", "vunmap", "purge_without_sync", "alloc_vmap_area"),
+    ),
+    Story("vmalloc-pae-break-early", "no_stale_copy_on_reuse", (*HUGE, "fork", "vunmap", *PURGE)),
+    Story(
+        "vmalloc-pae-break-early",
+        "copies_agree_or_fault",
+        (*HUGE, "fork", "vunmap", *PURGE, "alloc_vmap_area"),
+    ),
+]
+HEADINGS = (
+    "What it checks:",
+    "Why it matters:",
+    "Kernel precedent:",
+    "Smallest counterexample:",
+    "Not covered:",
+)
+BROKEN = sorted({story.design for story in STORIES})
+
+
+@pytest.mark.parametrize("story", STORIES, ids=lambda s: f"{s.design}::{s.violated}")
+def test_the_shortest_counterexample_tells_the_story(story: Story) -> None:
+    result = results(story.design)[story.violated]
+    assert result.verdict is Verdict.VIOLATED
+    assert result.replayed
+    assert result.trace is not None
+    happened = [event.transition.name for event in result.trace.events]
+    # Steps of different actors may come in another order; what happens is the same.
+    assert sorted(happened) == sorted(story.steps)
+    assert happened[-1] == story.steps[-1]
+    assert result.depth == len(story.steps)
+
+
+@pytest.mark.parametrize("name", sorted(Catalog().designs))
+def test_nothing_else_is_violated(name: str) -> None:
+    """Every other property keeps its verdict: proved for any size, or reached."""
+    broken = {story.violated for story in STORIES if story.design == name}
+    others = [r for r in results(name).values() if r.property not in broken]
+    assert {r.verdict for r in others} == {Verdict.PROVED}
+    assert all(r.scope is None for r in others if r.kind != "sometimes")
+
+
+def test_every_proof_was_checked_by_another_solver() -> None:
+    for name in sorted(Catalog().designs):
+        for result in results(name).values():
+            if result.verdict is Verdict.PROVED:
+                assert result.checked_by, f"{name}::{result.property}"
+                assert result.solver not in result.checked_by
+
+
+def parts(name: str) -> list[Operation[Any, ...] | Procedure]:
+    design = Catalog().designs[name]
+    return [*design.operations, *design.procedures]
+
+
+def test_every_variant_is_one_replacement_away() -> None:
+    """The one-slip variants differ from the repaired design in one operation."""
+    repaired = parts("kaiser-v2")
+    for name in BROKEN:
+        if name.startswith("kaiser-v2-"):
+            new = [o for o in parts(name) if o not in repaired]
+            gone = [o for o in repaired if o not in parts(name)]
+            assert (len(new), len(gone)) == (1, 1), name
+
+
+def test_families_document_themselves() -> None:
+    headings = (
+        "What it checks:",
+        "Why it matters:",
+        "Kernel precedent:",
+        "Smallest counterexample:",
+        "Not covered:",
+    )
+    for prop in Catalog().library:
+        assert prop.doc, prop.name
+        at = [prop.module.find(heading) for heading in HEADINGS]
+        assert -1 not in at, f"{prop.name}: its module lacks a heading"
+        assert at == sorted(at), f"{prop.name}: the headings of its module are out of order"
+
+
+def test_operations_cite_what_they_model() -> None:
+    for name, design in Catalog().designs.items():
+        assert design.doc, name
+        for op in parts(name):
+            assert op.doc, f"{name}: {op.name} says nothing"
+            if not name.startswith("kpt"):
+                assert op.kernel, f"{name}: {op.name} cites no kernel function"
