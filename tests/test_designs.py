@@ -137,13 +137,6 @@ def test_every_variant_is_one_replacement_away() -> None:
 
 
 def test_families_document_themselves() -> None:
-    headings = (
-        "What it checks:",
-        "Why it matters:",
-        "Kernel precedent:",
-        "Smallest counterexample:",
-        "Not covered:",
-    )
     for prop in Catalog().library:
         assert prop.doc, prop.name
         at = [prop.module.find(heading) for heading in HEADINGS]
