@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
+from functools import cached_property
 from time import monotonic
 from typing import Any
 
@@ -12,10 +13,12 @@ from mapproof.model.language import solver
 from mapproof.model.language.design import Design
 from mapproof.model.language.errors import DesignError
 from mapproof.model.language.property import Property
+from mapproof.model.language.scope import Scope
 from mapproof.model.language.unbounded import check_stratified
 
 from .induction import Failure, Induction, Prover, Rechecker, induction, other_solver
 from .search import Searched, search
+from .trace import Trace
 from .verdict import Result, Verdict
 from .walks import Walks
 
@@ -79,11 +82,7 @@ class _Run:
         self.progress = progress
         self.rechecker = rechecker
         self.scope = design.scope_at(options.scope)
-        self.walks: Walks | None
-        try:
-            self.walks = Walks(design, self.scope)
-        except DesignError:  # too many initial states to enumerate: the solvers do without
-            self.walks = None
+        self.walks = _walks(design, self.scope)
 
     def proof(self, claims: Sequence[Property[Any]]) -> tuple[Induction, float]:
         """What is inductive, and seconds per claim; each proof is on its way to the second solver."""
@@ -146,11 +145,11 @@ class _Run:
         results: dict[str, Result] = {}
         todo: dict[Property[Any], int] = {}
         for job in jobs:
-            trace = self.walks.shown(job) if self.walks else None
+            trace = self.witness(job)
             if trace is None:
                 todo[job] = 2 * depth
             else:
-                found = Searched(trace, len(trace.events), self.scope)
+                found = Searched(trace, len(trace.events), trace.machine.scope)
                 results[job.name] = self.judged(job, found, proof, 0.0)
         for claim in claims:  # a walk that refutes a claim says how deep to look
             todo[claim] = max(depth, proof.failures[claim.name].steps)
@@ -170,6 +169,24 @@ class _Run:
         cells = proof.proofs.values()
         agreed = all(self.rechecker.answer(cell).answer == "unsat" for cell in cells)
         return agreed and any(p.name == job.never().name for p in proof.proved)
+
+    def witness(self, job: Property[Any]) -> Trace | None:
+        """A run that shows a ``sometimes``, if one is soon found without a solver.
+
+        A job that keeps every element busy takes fewer steps on a smaller machine.
+        """
+        trace = self.walks.shown(job) if self.walks else None
+        if trace is None and not self.options.scope and self.smaller:
+            trace = self.smaller.shown(job)
+        return trace
+
+    @cached_property
+    def smaller(self) -> Walks | None:
+        """The same on a machine with one element less of each sort."""
+        sizes = self.design.scope
+        own = [s for s in self.scope if isinstance(sizes.get(s, 0), int)]
+        less = {sort: max(1, self.scope[sort] - 1) for sort in own}
+        return _walks(self.design, self.design.scope_at(less))
 
     def search(self, todo: Mapping[Property[Any], int], proof: Induction) -> dict[str, Result]:
         """The bounded search for some properties, each to its depth, as results."""
@@ -219,3 +236,10 @@ class _Run:
             solver=SAT,
             seconds=seconds,
         )
+
+
+def _walks(design: Design[Any], scope: Scope) -> Walks | None:
+    try:
+        return Walks(design, scope)
+    except DesignError:  # no machine so small, or too many initial states: the solvers do without
+        return None

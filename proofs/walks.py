@@ -1,10 +1,12 @@
-"""Random walks at a small scope: what they refute, and the jobs that they show being done.
+"""Runs without a solver: random walks, and the first states of a breadth-first exploration.
 
-Walks say nothing about what they do not meet; they spare the solvers plainly false invariants.
+They say nothing about what they do not meet; they spare the solvers plainly false invariants and jobs
+that are quickly seen being done.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -21,6 +23,7 @@ from .trace import Trace, find_witness
 
 WALKS = 24
 LENGTH = 16
+EXPLORED = 10_000  # states
 
 
 @dataclass(frozen=True)
@@ -79,7 +82,16 @@ class Walks:
         )
 
     def shown(self, job: Property[Any]) -> Trace | None:
-        """A run on which a ``sometimes`` holds, without any step that it can do without."""
+        """A run on which a ``sometimes`` holds, without any step that it can do without: from a
+        walk, else the shortest one among the first states."""
+        best = self._walked_to(job) or self._explored_to(job)
+        if best is None:
+            return None
+        witness = find_witness(self.machine, job, best.states)
+        assert witness is not None
+        return Trace(self.design, self.machine, tuple(best.events), tuple(best.states), witness)
+
+    def _walked_to(self, job: Property[Any]) -> _Walk | None:
         best: _Walk | None = None
         for walk in self._walks:
             for n, state in enumerate(walk.states):
@@ -88,11 +100,31 @@ class Walks:
                 if self.machine.evaluate(job.closed(), state):
                     best = self._pruned(job, _Walk(walk.states[: n + 1], walk.events[:n]))
                     break
-        if best is None:
-            return None
-        witness = find_witness(self.machine, job, best.states)
-        assert witness is not None
-        return Trace(self.design, self.machine, tuple(best.events), tuple(best.states), witness)
+        return best
+
+    def _explored_to(self, job: Property[Any]) -> _Walk | None:
+        """Follows the exploration back from the first state in which the job is done."""
+        for last in self._explored:
+            if self.machine.evaluate(job.closed(), last):
+                walk = _Walk([last], [])
+                while (step := self._explored[walk.states[0]]) is not None:
+                    walk.states.insert(0, step[0])
+                    walk.events.insert(0, step[1])
+                return walk
+        return None
+
+    @cached_property
+    def _explored(self) -> dict[State, tuple[State, Event] | None]:
+        """The first reachable states, nearest first, each with the step that led to it."""
+        found: dict[State, tuple[State, Event] | None] = dict.fromkeys(self._starts)
+        queue = deque(self._starts)
+        while queue and len(found) < EXPLORED:
+            state = queue.popleft()
+            for event, after in self.machine.successors(state):
+                if after not in found:
+                    found[after] = (state, event)
+                    queue.append(after)
+        return found
 
     def _pruned(self, job: Property[Any], walk: _Walk) -> _Walk:
         for i in reversed(range(len(walk.events))):

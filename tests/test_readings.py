@@ -186,8 +186,7 @@ def check_second(text: str) -> None:
 
 def proved(design: Design[Any], claims: Sequence[Property[Any]], seconds: float) -> Induction:
     """What induction makes of the claims and the design's lemmas."""
-    prover = Prover(design.system(), monotonic() + seconds)
-    return induction(design, claims, design.lemmas, prover)
+    return induction(design, claims, design.lemmas, Prover(design.system(), seconds))
 
 
 def check_induction(design: Design[Any], scope: Scope) -> None:
