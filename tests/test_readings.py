@@ -24,7 +24,7 @@ from mapproof.proofs.explore import explore
 from mapproof.proofs.induction import Induction, Prover, induction
 from mapproof.proofs.obligations import obligations
 from mapproof.proofs.sat import CircuitSolver
-from mapproof.proofs.search import search
+from mapproof.proofs.search import Searched, search
 from mapproof.properties.kpt import DEEP, P1, P2, SAFE
 
 from .brute_force import BruteForce, Frozen
@@ -115,28 +115,44 @@ def check_search(design: Design[Any], scope: Scope) -> None:
     """A search finds a violation where the oracle has one, at the same depth, and replays it."""
     oracle = BruteForce(design, scope)
     layers = oracle.layers()
-    for prop in design.properties:
-        expected = oracle.shortest(prop, layers)
+    for properties in [*([p] for p in design.properties), design.properties]:
         try:
-            found = search(design, {prop: len(layers)}, scope, FOREVER)[prop.name]
+            found = search(design, dict.fromkeys(properties, len(layers)), scope, FOREVER)
         except DesignError:
             assert layers[0] == set()
             continue
-        assert not found.reason
-        event(f"{prop.kind} at {expected}")
+        for prop in properties:
+            expected = oracle.shortest(prop, layers)
+            event(f"{prop.kind} at {expected}")
+            check_found(design, prop, found[prop.name], scope, expected, bool(layers[0]))
+
+
+def check_found(
+    design: Design[Any],
+    prop: Property[Any],
+    found: Searched,
+    scope: Scope,
+    expected: int | None,
+    possible: bool,
+) -> None:
+    """What a search found, against the shortest violation at its scope (if a start is possible)."""
+    assert not found.reason
+    if found.trace is None or possible:
         assert (found.trace is None) == (expected is None)
-        if found.trace is None or expected is None:
-            continue
-        machine = found.trace.machine
-        small = BruteForce(design, machine.scope)
-        runs = small.layers()
-        states = [decoded(small, machine, s) for s in found.trace.states]
-        assert len(states) == found.depth + 1
-        assert found.depth == small.shortest(prop, runs)
+    if found.trace is None:
+        return
+    machine = found.trace.machine
+    oracle = BruteForce(design, machine.scope)
+    layers = oracle.layers()
+    states = [decoded(oracle, machine, s) for s in found.trace.states]
+    assert len(states) == found.depth + 1
+    assert found.depth == oracle.shortest(prop, layers)
+    assert all(machine.scope[sort] <= size for sort, size in scope.items())
+    if expected is not None:
         assert found.depth == expected if machine.scope == scope else found.depth <= expected
-        assert states[0] in runs[0]
-        for old, new in pairwise(states):
-            assert new in set(small.successors(old))
+    assert states[0] in layers[0]
+    for old, new in pairwise(states):
+        assert new in set(oracle.successors(old))
 
 
 def at_scope(text: str, scope: Scope) -> str:
