@@ -15,7 +15,7 @@ from mapproof.model.language.solver import Outcome
 from mapproof.model.language.unbounded import Scripts
 
 from . import second
-from .obligations import Obligation, obligations
+from .obligations import Obligation, label, obligations
 from .worker import Worker
 
 # z3's first attempts are bounded by its own count of work, so that results do not depend on the
@@ -173,8 +173,7 @@ class Prover:
     def _proof(
         self, cell: Obligation, hypotheses: Iterable[Property[Any]], outcome: Outcome, name: str
     ) -> Proof:
-        core = {n.removeprefix("invariant.") for n in outcome.core if n.startswith("invariant.")}
-        used = [h for h in hypotheses if h.name in core]
+        used = [h for h in hypotheses if label(h) in outcome.core]
         return Proof(cell, frozenset(h.name for h in used), name, self._text(cell, used))
 
     def _text(self, cell: Obligation, hypotheses: Iterable[Property[Any]]) -> str:

@@ -17,7 +17,7 @@ from mapproof.model.language.nodes import (
 )
 from mapproof.model.language.operation import Transition
 from mapproof.model.language.property import Property
-from mapproof.model.language.unbounded import Scripts, after
+from mapproof.model.language.unbounded import Scripts, after, ascii_name
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Obligation:
         """The obligation as an SMT-LIB script that is unsatisfiable where it is met."""
         facts = [(f"assumption.{i}", axiom) for i, axiom in enumerate(system.axioms)]
         if not self.initial:
-            facts += ((f"invariant.{h.name}", h.closed()) for h in hypotheses)
+            facts += ((label(h), h.closed()) for h in hypotheses)
         facts += [("%when", self.transition.when), ("%goal", negate(self.goal))]  # no map's name
         return scripts.script([(n, f) for n, f in facts if f != TRUE_NODE], [self.name])
 
@@ -58,6 +58,11 @@ class Obligation:
         if self.transition.when == FALSE_NODE or self.goal == TRUE_NODE:
             return True
         return not self.initial and self.prop.kind == "always" and self.goal == self.prop.closed()
+
+
+def label(invariant: Property[Any]) -> str:
+    """What an invariant is called in a script and in an unsat core."""
+    return f"invariant.{ascii_name(invariant.name)}"
 
 
 def _mutable(*terms: Node) -> set[Component]:

@@ -141,3 +141,65 @@ def test_type_checkers_see_mistakes(tmp_path: Path, checker: str) -> None:
     done = run(*CHECKERS[checker], ".", cwd=tmp_path)
     found = re.findall(r"(\w+\.py):(\d+)\b.* error: ", done.stdout)
     assert {(name, int(line)) for name, line in found} == planted, done.stdout
+
+
+CLASHES = '''\
+from __future__ import annotations
+
+from mapproof import *
+
+
+class Page(Sort): ...
+
+
+class Array(Sort): ...
+
+
+class Int(Enumeration):
+    and_: Int
+    größe: Int
+
+
+class Memory(State):
+    x: Map[Page, Bool]
+    true: Map[Page, Bool]
+    forall: Map[Array, Int]
+    y: Var[Bool]
+
+
+@operation
+def boot(s: Memory) -> Step:
+    no = lambda page: FALSE
+    return Step(
+        TRUE,
+        [s.x.fill(no), s.true.fill(no), s.y.become(FALSE), s.forall.fill(lambda é: Int.größe)],
+    )
+
+
+@operation
+def op(s: Memory, x: Page, y: Page) -> Step:
+    return Step(~s.x[x] & s.y.now & s.true[y], [s.x.set(x, TRUE), s.true.set(y, TRUE)])
+
+
+@always
+def never(s: Memory, x: Page) -> Bool:
+    return ~s.x[x]
+
+
+@always
+def ö(s: Memory, x: Page, y: Array) -> Bool:
+    return ~s.y.now & ~s.true[x] & (s.forall[y] == Int.größe)
+
+
+design = Design(
+    name="clashes", state=Memory, init=boot, operations=[op], properties=[never, ö]
+)
+'''
+
+
+def test_names_may_be_anything(tmp_path: Path) -> None:
+    """Names of solvers' own things, names used twice and letters of any script are only names."""
+    (tmp_path / "clashes.py").write_text(CLASHES, encoding="utf-8")
+    done = run("-m", "mapproof", "check", "clashes.py", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr + done.stdout
+    assert "2 proved" in done.stdout

@@ -81,7 +81,7 @@ class _Printer:
                 return "true" if n.data else "false"
             case "elem":
                 self.sort(n.sort)
-                return str(n.sort.element_name(n.data))
+                return _value(n.sort, n.data)
             case "var":
                 return self.variable(n)
             case "read":
@@ -102,7 +102,7 @@ class _Printer:
                 if inner.op == "none":
                     self.sort(n.sort)
                     self.defaults[n.sort] = None
-                    return f"{n.sort.__name__}.default"
+                    return f"{_sort(n.sort)}.default"
                 return self.variable(inner, suffix)
             case _:
                 raise AssertionError(f"{n.op} of sort {n.sort.__name__}")
@@ -113,21 +113,22 @@ class _Printer:
         for sort in (*component.keys, component.value):
             self.sort(sort)
         keys = " ".join(map(self.term, n.args))
-        return f"({component.name}{suffix} {keys})" if keys else component.name + suffix
+        name = _map(component) + suffix
+        return f"({name} {keys})" if keys else name
 
     def variable(self, n: Node, suffix: str = "") -> str:
         self.sort(n.sort)
         if isinstance(n.data, tuple):
             hint, height = n.data
-            return f"?{hint}.{height}{suffix}"
+            return f"?{ascii_name(hint)}.{height}{suffix}"
         self.constants[n] = None
         return _constant(n) + suffix
 
     def binder(self, v: Node) -> str:
         name = self.variable(v)
         if isinstance(v.sort, OptOf):
-            return f"({name}.some Bool) ({name} {v.sort.base.__name__})"
-        return f"({name} {v.sort.__name__})"
+            return f"({name}.some Bool) ({name} {_sort(v.sort.base)})"
+        return f"({name} {_sort(v.sort)})"
 
     def sort(self, sort: Any) -> None:
         base = sort.base if isinstance(sort, OptOf) else sort
@@ -145,32 +146,51 @@ class _Printer:
         lines = []
         for sort in sorted(self.sorts, key=lambda s: str(s.__name__)):
             if issubclass(sort, Enumeration):
-                values = " ".join(f"({sort.element_name(i)})" for i in range(len(sort.values)))
-                lines.append(f"(declare-datatypes (({sort.__name__} 0)) (({values})))")
+                values = " ".join(f"({_value(sort, i)})" for i in range(len(sort.values)))
+                lines.append(f"(declare-datatypes (({_sort(sort)} 0)) (({values})))")
             else:
-                lines.append(f"(declare-sort {sort.__name__} 0)")
+                lines.append(f"(declare-sort {_sort(sort)} 0)")
         for sort in sorted(self.defaults, key=lambda s: str(s.__name__)):
-            lines.append(f"(declare-const {sort.__name__}.default {sort.__name__})")
+            lines.append(f"(declare-const {_sort(sort)}.default {_sort(sort)})")
         for c in sorted(self.components, key=lambda c: c.name):
-            keys = " ".join(k.__name__ for k in c.keys)
-            lines += _declare(c.name, f"({keys})", c.value)
+            keys = " ".join(map(_sort, c.keys))
+            lines += _declare(_map(c), f"({keys})", c.value)
         for v in sorted(self.constants, key=lambda v: str(v.data)):
             lines += _declare(_constant(v), "()", v.sort)
         return lines
 
 
+# Every kind of name has its own mark: authors may call things alike, or as SMT-LIB calls its own.
+
+
+def _map(component: Component) -> str:
+    return f"s.{ascii_name(component.name)}"
+
+
+def _sort(sort: Any) -> str:
+    return "Bool" if sort is BOOL else f"sort.{ascii_name(sort.__name__)}"
+
+
+def _value(sort: Any, index: int) -> str:
+    return f"value.{ascii_name(sort.element_name(index))}"
+
+
 def _constant(parameter: Node) -> str:
-    """A parameter's name, marked: a map may have the same one."""
-    return f"${parameter.data}"
+    return f"${ascii_name(str(parameter.data))}"
+
+
+def ascii_name(name: str) -> str:
+    """The name with every other letter spelled out: solvers differ in what they take."""
+    return "".join(c if c.isascii() else f"~{ord(c):x}~" for c in name)
 
 
 def _declare(name: str, keys: str, sort: Any) -> list[str]:
     if isinstance(sort, OptOf):
         return [
             f"(declare-fun {name}.some {keys} Bool)",
-            f"(declare-fun {name} {keys} {sort.base.__name__})",
+            f"(declare-fun {name} {keys} {_sort(sort.base)})",
         ]
-    return [f"(declare-fun {name} {keys} {sort.__name__})"]
+    return [f"(declare-fun {name} {keys} {_sort(sort)})"]
 
 
 def _split_equality(a: Node, b: Node) -> Node:
