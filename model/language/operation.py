@@ -82,9 +82,11 @@ class Operation(Generic[S_contra, P]):
     Call it with a state and terms to get its :class:`Step`.
     """
 
-    def __init__(self, function: Callable[Concatenate[S_contra, P], Step], kernel: str) -> None:
+    def __init__(
+        self, function: Callable[Concatenate[S_contra, P], Step], kernel: str, name: str = ""
+    ) -> None:
         self.function = function
-        self.name = function.__name__
+        self.name = name or function.__name__
         self.kernel = kernel
         self.doc = inspect.getdoc(function) or ""
         self.state, self.parameters = signature_of(function)
@@ -105,15 +107,18 @@ class Operation(Generic[S_contra, P]):
 @overload
 def operation(function: Callable[Concatenate[S, P], Step], /) -> Operation[S, P]: ...
 @overload
-def operation(*, kernel: str) -> Callable[[Callable[Concatenate[S, P], Step]], Operation[S, P]]: ...
-def operation(function: Any = None, *, kernel: str = "") -> Any:
+def operation(
+    *, kernel: str, name: str = ""
+) -> Callable[[Callable[Concatenate[S, P], Step]], Operation[S, P]]: ...
+def operation(function: Any = None, *, kernel: str = "", name: str = "") -> Any:
     """Make an operation of a function ``(state, parameters) -> Step``.
 
-    ``kernel`` says which kernel function, or which section of a manual, it models.
+    ``kernel`` says which kernel function, or which section of a manual, it models.  ``name`` is how
+    traces call it, where two versions of one kernel function need Python names of their own.
     """
     if function is not None:
         return Operation(function, kernel)
-    return lambda f: Operation(f, kernel)
+    return lambda f: Operation(f, kernel, name)
 
 
 class ProcedureStep(Generic[S_contra, P]):

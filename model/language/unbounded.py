@@ -180,8 +180,9 @@ def _constant(parameter: Node) -> str:
 
 
 def ascii_name(name: str) -> str:
-    """The name with every other letter spelled out: solvers differ in what they take."""
-    return "".join(c if c.isascii() else f"~{ord(c):x}~" for c in name)
+    """The name with every other character spelled out: solvers differ in what they take."""
+    plain = (c.isascii() and (c.isalnum() or c in "_.") for c in name)
+    return "".join(c if ok else f"~{ord(c):x}~" for c, ok in zip(name, plain, strict=True))
 
 
 def _declare(name: str, keys: str, sort: Any) -> list[str]:

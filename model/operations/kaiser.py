@@ -628,7 +628,7 @@ def vunmap_page(s: Kaiser, va: Va) -> Step:
 # The interface.
 
 
-@operation(kernel="arch/x86/mm/kaiser.c: kaiser_add_mapping()")
+@operation(kernel="arch/x86/mm/kaiser.c: kaiser_add_mapping()", name="kaiser_add_mapping")
 def kaiser_add_mapping_v1(s: Kaiser, cpu: Cpu, va: Va, writable: Bool, user: Bool) -> Step:
     """Any address, the physical page as the old tables have it, any flags."""
     m = s.loaded_mm[cpu]
