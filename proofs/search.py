@@ -122,23 +122,27 @@ class _Hunt:
 
 def _settled(design: Design[Any], prop: Property[Any], run: _Run, deadline: float) -> Searched:
     """The run made as small as it goes, and replayed on the whole design."""
-    smaller = [run]
+    runs = [run]
     if prop.kind != "sometimes":
-        smaller += _smaller(design, prop, run, deadline)
-    while True:
-        try:
-            run = smaller.pop()
-            return Searched(_replayed(design, prop, run), len(run.events), run.scope)
-        except DesignError:  # the maps outside the slice need more elements
-            if not smaller:
-                raise
+        runs += _smaller(design, prop, run, deadline)
+    try:
+        trace = _replayed(design, prop, runs[-1])
+    except DesignError:  # the maps outside the slice need more elements
+        runs = [run]
+        if prop.kind != "sometimes":
+            runs += _smaller(design, prop, run, deadline, replaying=True)
+        trace = _replayed(design, prop, runs[-1])
+    return Searched(trace, len(runs[-1].events), runs[-1].scope)
 
 
 def _smaller(
-    design: Design[Any], prop: Property[Any], run: _Run, deadline: float
+    design: Design[Any], prop: Property[Any], run: _Run, deadline: float, replaying: bool = False
 ) -> Iterator[_Run]:
     """Runs that are no longer, at smaller and smaller scopes; in the last, no sort can be made
-    smaller.  A scope is not tried if a larger one had no such run."""
+    smaller.  A scope is not tried if a larger one had no such run.
+
+    replaying: take only runs of the whole design, not of its slice: slower.
+    """
     system, goal = _slice(design.system(), [prop]), _Goal(prop)
     own = {s: n for s, n in run.scope.items() if isinstance(design.scope.get(s, 0), int)}
     sizes = dict(own)
@@ -150,14 +154,16 @@ def _smaller(
         try:
             hunt = _Hunt(system, design.scope_at({**own, **small}))
             shorter = _shortest(hunt, goal, len(run.events), deadline)
-        except (DesignError, TimeoutError):  # the interpretation has no such scope
+            if shorter is not None and replaying:
+                _replayed(design, prop, shorter)
+        except (DesignError, TimeoutError):  # the design has no machine so small
             return None
         if shorter is None:
             hopeless.append(small)
         return shorter
 
     close = _touched(run, sizes)
-    candidates = [close]
+    candidates = [close] if close != sizes else []
     before = None
     while sizes != before:
         before = sizes

@@ -151,9 +151,9 @@ def meets(s: Box, x: A, y: A) -> Bool:
 
 
 Table = dict[tuple[int, ...], bool]
-Helped = tuple[Callable[[Box], Bool], Callable[[Table], bool]]  # a term, what it means
+Nested = tuple[Callable[[Box], Bool], Callable[[Table], bool]]  # a term, what it means
 
-HELPED: list[Helped] = [
+NESTED: list[Nested] = [
     (
         lambda s: forall(A, lambda m: linked(s, m)),
         lambda f: all(any(f[x, y] for y in (0, 1)) for x in (0, 1)),
@@ -178,8 +178,8 @@ HELPED: list[Helped] = [
 ]
 
 
-@pytest.mark.parametrize(("term", "meaning"), HELPED)
-def test_a_helper_may_call_its_variables_like_its_caller(
+@pytest.mark.parametrize(("term", "meaning"), NESTED)
+def test_a_function_may_call_its_variables_like_its_caller(
     term: Callable[[Box], Bool], meaning: Callable[[Table], bool]
 ) -> None:
     machine = Machine(design().system(), SCOPE)
@@ -371,6 +371,87 @@ def test_a_map_that_nothing_sets_starts_with_anything_and_locals_with_the_first_
     assert {machine.cell(state, seen, (x,)) for state in start for x in (0, 1)} == {0}
 
 
+class Pointer(State):
+    """One place among many."""
+
+    at: Var[A]
+    before: Var[Opt[A]]
+
+
+@operation
+def anywhere(s: Pointer) -> Step:
+    return Step(TRUE, [s.before.become(NONE)])
+
+
+@operation
+def move(s: Pointer, x: A) -> Step:
+    return Step(TRUE, [s.at.become(x), s.before.become(some(s.at.now))])
+
+
+@pytest.mark.parametrize("size", [255, 256, 257, 300])
+def test_a_sort_may_have_more_elements_than_a_byte_has_values(size: int) -> None:
+    d = Design(name="pointer", state=Pointer, init=anywhere, operations=[move])
+    machine = Machine(d.system(), Scope({A: size}))
+    at, before = (c.component for c in (Pointer().at, Pointer().before))
+    states = list(machine.initial_states())
+    assert [machine.cell(state, at, ()) for state in states] == list(range(size))
+    assert {machine.cell(state, before, ()) for state in states} == {size}  # none
+    after = set(machine.successor_states(states[-1]))
+    assert {(machine.cell(t, at, ()), machine.cell(t, before, ())) for t in after} == {
+        (x, size - 1) for x in range(size)
+    }
+
+
+class Mapped(State):
+    """Two maps, and a rigid one between their keys."""
+
+    flag: Map[A, Bool]
+    other: Map[B, Bool]
+    up: Fun[A, B]
+
+
+class MappedOneToOne(Mapped):
+    """The same with the rigid map given."""
+
+    up: Fun[A, B] = given(lambda scope, x: x)  # pyright: ignore[reportUnknownLambdaType, reportUnknownArgumentType]
+
+
+@operation
+def nothing_set(s: Mapped) -> Step:
+    return Step(TRUE, [s.flag.fill(lambda x: FALSE), s.other.fill(lambda x: FALSE)])
+
+
+@operation
+def set_both(s: Mapped, x: A, y: B) -> Step:
+    return Step(TRUE, [s.flag.set(x, TRUE), s.other.set(y, TRUE)])
+
+
+@assumption
+def up_is_injective(s: Mapped, x: A, y: A) -> Bool:
+    return (s.up[x] == s.up[y]).implies(x == y)
+
+
+@always
+def one_flag(s: Mapped, x: A, y: A, z: B) -> Bool:
+    return (s.flag[x] & s.flag[y] & s.other[z]).implies(x == y)
+
+
+@pytest.mark.parametrize("state", [Mapped, MappedOneToOne])
+def test_a_trace_is_not_shrunk_below_what_an_assumption_needs(state: type[Mapped]) -> None:
+    """The property does not depend on the map that needs two elements of B."""
+    d = Design(
+        name="mapped",
+        state=state,
+        init=nothing_set,
+        operations=[set_both],
+        properties=[one_flag],
+        assumptions=[up_is_injective],
+    )
+    found = search(d, {one_flag: 4}, Scope({A: 3, B: 3}), 60)[one_flag.name]
+    assert found.trace is not None
+    assert (found.depth, found.trace.machine.scope.names()) == (2, {"a": 2, "b": 2})
+
+
 # --- procedures ----------------------------------------------------------------------------------
 
 
@@ -484,6 +565,16 @@ def test_branches_and_loops() -> None:
     claims = [held_by_the_flag, one_holder]
     assert set(induction(d, claims, [], Prover(d.system(), 60)).proved) == set(claims)
     assert [depth(d, p) for p in (one_holder, contended, busy)] == [None, 3, 1]
+
+
+def test_a_procedure_may_have_any_name() -> None:
+    run = procedure("set_pgd(), twice")
+
+    @always
+    def raised_meanwhile(s: Box, x: A) -> Bool:
+        return run.idle(s, x) | s.flag[x]
+
+    assert proved(design(claims=[raised_meanwhile], procedures=[run]), raised_meanwhile)
 
 
 def test_a_patch_leaves_the_original_alone() -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from itertools import chain, pairwise, product
 from math import comb, perm, prod
 from time import monotonic
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from hypothesis import HealthCheck, Phase, event, given, settings
@@ -16,15 +18,19 @@ from mapproof.model.language import Design, DesignError, Scope
 from mapproof.model.language.bounded import Unrolling
 from mapproof.model.language.concrete import Machine
 from mapproof.model.language.property import Property
-from mapproof.model.language.solver import Z3
+from mapproof.model.language.solver import Z3, Outcome
 from mapproof.model.language.unbounded import Scripts
 from mapproof.model.operations.kpt import Frame, KernelPage, Kpt, Mm, UserPage
+from mapproof.proofs import induction as engine
 from mapproof.proofs import second
+from mapproof.proofs.check import Options, check
 from mapproof.proofs.explore import explore
 from mapproof.proofs.induction import Induction, Prover, induction
 from mapproof.proofs.obligations import obligations
 from mapproof.proofs.sat import CircuitSolver
 from mapproof.proofs.search import Searched, search
+from mapproof.proofs.trace import Trace
+from mapproof.proofs.verdict import Verdict
 from mapproof.properties.kpt import DEEP, P1, P2, SAFE
 
 from .brute_force import BruteForce, Frozen
@@ -40,8 +46,7 @@ FOREVER = 3600.0
 def decoded(oracle: BruteForce, machine: Machine, state: Any) -> Frozen:
     """A state of the concrete reading as one of the oracle's."""
     values: dict[Any, Any] = {}
-    components = machine.system.components
-    for c in components:
+    for c in machine.system.components:
         keys = machine.scope.combinations(c.keys)
         for index, key in zip(keys, oracle.tuples(c.keys), strict=True):
             value = machine.cell(state, c, index)
@@ -141,31 +146,38 @@ def check_found(
         assert (found.trace is None) == (expected is None)
     if found.trace is None:
         return
-    machine = found.trace.machine
-    oracle = BruteForce(design, machine.scope)
-    layers = oracle.layers()
-    states = [decoded(oracle, machine, s) for s in found.trace.states]
-    assert len(states) == found.depth + 1
-    assert found.depth == oracle.shortest(prop, layers)
-    assert all(machine.scope[sort] <= size for sort, size in scope.items())
+    check_trace(prop, found.trace)
+    small = found.trace.machine.scope
+    assert all(small[sort] <= size for sort, size in scope.items())
+    oracle = BruteForce(design, small)
+    assert found.depth == len(found.trace.events) == oracle.shortest(prop, oracle.layers())
     if expected is not None:
-        assert found.depth == expected if machine.scope == scope else found.depth <= expected
-    assert states[0] in layers[0]
+        assert found.depth == expected if small == scope else found.depth <= expected
+
+
+def check_trace(prop: Property[Any], trace: Trace) -> None:
+    """A trace is a run of the design that shows what is claimed of the property."""
+    oracle = BruteForce(trace.design, trace.machine.scope)
+    states = [decoded(oracle, trace.machine, s) for s in trace.states]
+    assert len(states) == len(trace.events) + 1
+    assert states[0] in oracle.layers()[0]
     for old, new in pairwise(states):
         assert new in set(oracle.successors(old))
+    last = [oracle.thaw(s) for s in [states[0], *states][-2:]]
+    assert oracle.holds(prop, *last) is (prop.kind == "sometimes")
 
 
 def at_scope(text: str, scope: Scope) -> str:
     """An obligation of sorts that have exactly as many elements as the scope says."""
+    sizes = {sort.__name__: size for sort, size in scope.items()}
     lines: list[str] = []
-    for sort, size in scope.items():
-        name = sort.__name__
-        if f"(declare-sort {name} 0)" in text:
-            elements = [f"{name}.{i}" for i in range(size)]
-            lines += [f"(declare-const {e} {name})" for e in elements]
-            lines += [f"(assert (distinct {' '.join(elements)}))"] * (size > 1)
-            cases = " ".join(f"(= ?e {e})" for e in elements)
-            lines.append(f"(assert (forall ((?e {name})) (or {cases} false)))")
+    for name in re.findall(r"\(declare-sort (\S+) 0\)", text):
+        elements = [f"{name}.{i}" for i in range(sizes[name.rpartition(".")[2]])]
+        cases = " ".join(f"(= ?e {e})" for e in elements)
+        lines += [f"(declare-const {e} {name})" for e in elements]
+        lines.append(f"(assert (forall ((?e {name})) (or {cases} false)))")
+        if len(elements) > 1:
+            lines.append(f"(assert (distinct {' '.join(elements)}))")
     return text.replace("(check-sat)", "\n".join([*lines, "(check-sat)"]))
 
 
@@ -215,6 +227,45 @@ def check_induction(design: Design[Any], scope: Scope) -> None:
         assert all(oracle.shortest(p, layers) is None for p in proof.proved)
 
 
+class Inline:
+    """A worker that starts no process."""
+
+    def solve(self, solver: str, text: str, milliseconds: int) -> Outcome:
+        return (Z3().solve if solver == "z3" else second.solve_text)(text, milliseconds)
+
+    def close(self) -> None:
+        """Nothing to end."""
+
+
+def check_verdicts(design: Design[Any], scope: Scope) -> None:
+    """What a check says of a design as a whole is what the oracle finds."""
+    oracle = BruteForce(design, scope)
+    layers = oracle.layers()
+    options = Options(depth=len(layers), scope=scope, timeout=2)
+    try:
+        with patch.object(engine, "Worker", Inline):
+            results = check(design, options)
+    except DesignError:
+        assert layers[0] == set()
+        return
+    for prop, result in zip(design.properties, results, strict=True):
+        expected = oracle.shortest(prop, layers)
+        event(f"{prop.kind} {result.verdict} at {expected}")
+        job = prop.kind == "sometimes"
+        if result.trace is not None:
+            assert result.verdict is (Verdict.PROVED if job else Verdict.VIOLATED)
+            check_trace(prop, result.trace)
+        elif result.verdict is (Verdict.VACUOUS if job else Verdict.PROVED):
+            for size in all_scopes(design, MOST_STATES // 2):
+                small = BruteForce(design, size)
+                assert small.shortest(prop, small.layers()) is None
+        elif result.verdict is Verdict.HOLDS_TO_DEPTH:
+            assert expected is None
+        else:
+            assert result.verdict is Verdict.UNKNOWN
+            assert expected is None or re.search("time limit|answers", result.reason)
+
+
 # --- the tests -----------------------------------------------------------------------------------
 
 Check = Callable[[Design[Any], Scope], None]
@@ -222,9 +273,10 @@ Check = Callable[[Design[Any], Scope], None]
 CHECKS: dict[str, tuple[Check, int, bool]] = {  # examples in a fast run; only stratified designs
     "concrete": (check_concrete, 200, False),
     "bounded": (check_bounded, 150, False),
-    "search": (check_search, 200, False),
-    "cells": (check_cells, 70, True),
+    "search": (check_search, 120, False),
+    "cells": (check_cells, 60, True),
     "induction": (check_induction, 150, True),
+    "verdicts": (check_verdicts, 60, True),
 }
 
 
