@@ -39,15 +39,38 @@ class Reference:
     def equivalent(self, mutant: Mutant) -> str:
         """Why the mutant has the same runs as the design; empty if that was not proved."""
         used: set[str] = set()
+        idle = False
         for change in mutant.changes:
-            goal = _unchanged(change)
-            needed = None if goal is None else self._follows(goal)
+            needed = self._follows(_unchanged(change, self._unread(mutant)))
+            if needed is None and self._idle_steps_are_allowed:
+                needed = self._follows(_unchanged(change, self._unread(mutant), idle=True))
+                idle = True
             if needed is None:
                 return ""
             used |= needed
-        if used:
-            return f"by {', '.join(sorted(used))} it changes no reachable step"
-        return "it changes no step, whatever the state"
+        what = "it differs only in steps that change nothing" if idle else "it changes no step"
+        if any(_written_otherwise(c) & self._unread(mutant) for c in mutant.changes):
+            what += " but for what nobody reads"
+        return what + (f", given {', '.join(sorted(used))}" if used else "")
+
+    def _unread(self, mutant: Mutant) -> set[Component]:
+        """What neither the mutant nor a property ever reads."""
+        system = mutant.design().system()
+        steps = (*self.design.system().transitions, *system.transitions)
+        terms = [n for t in steps for u in t.updates for n in (u.when, u.value, *(u.at or ()))]
+        terms += [t.when for t in steps]
+        terms += [p.closed() for p in self.design.properties]
+        return set(system.components) - nodes.components_of(*terms)
+
+    @cached_property
+    def _idle_steps_are_allowed(self) -> bool:
+        """A step that changes nothing violates no claim about steps."""
+        claims = [p.closed() for p in self.claims if p.kind == "step"]
+        return all(
+            self._follows(nodes.rewrite_reads(c, lambda m, _, keys: nodes.read(m, keys, 0)))
+            is not None
+            for c in claims
+        )
 
     def preserved(self, mutant: Mutant) -> bool:
         """The claims are proved of the mutant, too: no run of any machine tells them apart."""
@@ -106,27 +129,61 @@ def _mutable(term: Node) -> set[Component]:
     return {c for c in nodes.components_of(term) if not c.rigid}
 
 
-def _unchanged(change: Change) -> Node | None:
-    """That a changed transition is possible when it was before, and then does the same; None where
-    its arguments are not those of before."""
+def _unchanged(change: Change, unread: set[Component], *, idle: bool = False) -> Node:
+    """That a changed transition is possible when it was before, and then does the same; with
+    ``idle``, where only one of the two is possible or they differ, neither changes anything."""
     old, new = change.before, change.after
     if new is None:
-        return nodes.negate(old.when)
+        return nodes.disj((nodes.negate(old.when), _idle(old) if idle else nodes.FALSE_NODE))
     if old.parameters != new.parameters:
-        return None
-    same = nodes.conj(
-        nodes.eq(_later(c, old), _later(c, new))
-        for c in dict.fromkeys(u.component for u in (*old.updates, *new.updates))
-        if _writes(old, c) != _writes(new, c)
-    )
-    return nodes.conj((nodes.eq(old.when, new.when), nodes.implies(old.when, same)))
+        return nodes.FALSE_NODE
+    differing = _written_otherwise(change) - unread
+    same = nodes.conj(_same(_later(c, old), _later(c, new), c) for c in _ordered(differing))
+    alike = nodes.conj((nodes.eq(old.when, new.when), nodes.implies(old.when, same)))
+    if not idle:
+        return alike
+    still = (nodes.implies(t.when, _idle(t)) for t in (old, new))
+    return nodes.disj((alike, nodes.conj(still)))
 
 
-def _writes(t: Transition, component: Component) -> list[Any]:
-    return [u for u in t.updates if u.component == component]
+def _idle(transition: Transition) -> Node:
+    """The transition changes nothing."""
+    written = _ordered({u.component for u in transition.updates})
+    return nodes.conj(_same(_later(c, transition), _now(c), c) for c in written)
+
+
+def _written_otherwise(change: Change) -> set[Component]:
+    """The maps that the changed transition writes in another way."""
+    old, new = change.before, change.after
+    after_updates = () if new is None else new.updates
+    return {
+        u.component
+        for u in (*old.updates, *after_updates)
+        if [v for v in old.updates if v.component == u.component]
+        != [v for v in after_updates if v.component == u.component]
+    }
+
+
+def _ordered(components: Iterable[Component]) -> list[Component]:
+    return sorted(components, key=lambda c: c.name)
+
+
+KEY_HEIGHT = 9  # above every binder of a design, so that no key is captured
+
+
+def _key(component: Component) -> tuple[Node, ...]:
+    return tuple(nodes.var(sort, (f"key{i}", KEY_HEIGHT)) for i, sort in enumerate(component.keys))
+
+
+def _now(component: Component) -> Node:
+    return nodes.read(component, _key(component), 0)
 
 
 def _later(component: Component, transition: Transition) -> Node:
     """An entry of the map, any one, after the transition."""
-    key = tuple(nodes.var(sort, f"!{i}") for i, sort in enumerate(component.keys))
-    return after(nodes.read(component, key, 1), transition)
+    return after(nodes.read(component, _key(component), 1), transition)
+
+
+def _same(a: Node, b: Node, component: Component) -> Node:
+    """Two maps over the keys of a component agree everywhere."""
+    return nodes.close("forall", _key(component), nodes.eq(a, b))

@@ -19,6 +19,7 @@ from typing import Any
 from mapproof.model.language.design import Design
 from mapproof.model.language.errors import DesignError
 from mapproof.model.language.property import Property
+from mapproof.model.language.scope import Scope
 
 from .equivalence import Reference
 from .mutants import Mutant, mutants
@@ -121,26 +122,25 @@ class _Judge:
                 "mutants tell something of designs that are right"
             )
         yield runs, course
-        late = [j for j in self.jobs if j.name not in course.shown]
-        if late:
-            own = {
-                s: max(1, n - 1)
-                for s, n in runs.scope.items()
-                if isinstance(self.design.scope.get(s, 0), int)
-            }
-            smaller = Runs(self.design, self.design.scope_at(own), [], late)
-            yield smaller, smaller.of(self.design)
+        smaller = Runs(self.design, self._scope_but(-1), [], self.jobs)
+        yield smaller, smaller.of(self.design)
+
+    def _scope_but(self, more: int) -> Scope:
+        """The scope of the design with one element more, or less, of each sort that it sizes."""
+        sizes = self.design.scope_at()
+        own = [s for s in sizes if isinstance(self.design.scope.get(s, 0), int)]
+        return self.design.scope_at({s: max(1, sizes[s] + more) for s in own})
 
     def outcome(self, mutant: Mutant) -> Outcome:
         design = mutant.design()
-        missed: list[tuple[Property[Any], Course, int]] = []
-        depth = 0
+        missed: list[_Missed] = []
+        courses = []
         for runs, original in self.courses:
             course = runs.of(design)
             if course.violated is not None:
                 return _killed(mutant, *course.violated)
-            depth = max(depth, course.depth)
-            missed += ((j, course, d) for j, d in runs.missed(original, course))
+            courses.append(course)
+            missed += (_Missed(j, d, runs.scope, course) for j, d in runs.missed(original, course))
         if missed:
             return self._idle(mutant, missed)
         same = self.reference.equivalent(mutant)
@@ -150,28 +150,36 @@ class _Judge:
         if self.reference.preserved(mutant):
             why = "every property is proved of it, too, for any size"
             return Outcome(mutant, Fate.SURVIVED, why, harmless=harmless)
-        found = search(design, dict.fromkeys(self.claims, DEPTH), design.scope_at(), self.timeout)
+        larger = dict.fromkeys(self.claims, DEPTH)
+        found = search(design, larger, self._scope_but(1), self.timeout)
         for claim in self.claims:
             trace = found[claim.name].trace
             if trace is not None:
                 return _killed(mutant, claim, trace)
-        complete = self.courses[0][0].of(design).complete
-        why = f"no run of {'any' if complete else f'at most {depth} steps'}"
-        why = f"{'no run' if complete else f'no run of at most {depth} steps'} at its scope shows it"
+        course = courses[0]
+        runs_met = "no run" if course.complete else f"no run of at most {course.depth} steps"
+        why = f"{runs_met} at its scope shows it, and it is not proved that none does"
         return Outcome(mutant, Fate.SURVIVED, why, harmless=harmless)
 
-    def _idle(
-        self, mutant: Mutant, missed: Sequence[tuple[Property[Any], Course, int]]
-    ) -> Outcome:
+    def _idle(self, mutant: Mutant, missed: Sequence[_Missed]) -> Outcome:
         """Killed by a job that it does not do: provably, or as far as the design needs for it."""
-        for job, _, _ in missed:
-            if self.reference.impossible(mutant, job):
-                return Outcome(mutant, Fate.KILLED, "it provably never happens", job.name)
-        job, course, depth = missed[0]
-        why = f"it does not happen within {depth} steps, as it does in the design"
-        if course.complete:
-            why = "it does not happen in any run at that scope"
-        return Outcome(mutant, Fate.KILLED, why, job.name, depth)
+        for miss in missed:
+            if self.reference.impossible(mutant, miss.job):
+                return Outcome(mutant, Fate.KILLED, "it provably never happens", miss.job.name)
+        miss = missed[0]
+        why = "in any run" if miss.course.complete else f"within {miss.depth} steps"
+        why = f"it does not happen {why} at {miss.scope}; in the design, within {miss.depth} steps"
+        return Outcome(mutant, Fate.KILLED, why, miss.job.name, miss.depth)
+
+
+@dataclass(frozen=True)
+class _Missed:
+    """A job that a mutant does not do at a scope, where the design does it in so many steps."""
+
+    job: Property[Any]
+    depth: int
+    scope: Scope
+    course: Course
 
 
 def _killed(mutant: Mutant, prop: Property[Any], trace: Trace) -> Outcome:
