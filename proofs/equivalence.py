@@ -93,7 +93,7 @@ class Reference:
     def impossible(self, mutant: Mutant, job: Property[Any]) -> bool:
         """The mutant provably never does the job."""
         design = mutant.design()
-        prover = Prover(design.system(), self.timeout)
+        prover = Prover(design.system(), self.timeout / 5)
         helpers = [p for p in (*self.claims, *self.design.lemmas) if p.kind == "always"]
         proof = induction(design, [job.never()], helpers, prover)
         return any(p.name == job.never().name for p in proof.proved)

@@ -62,11 +62,10 @@ class Runs:
 
         for state in machine.initial_states():
             found[state] = None
+            for prop in self._failing(state):
+                return course(prop, [], state)
             layer.append(state)
         while layer:
-            for state in layer:
-                for prop in self._failing(state):
-                    return course(prop, *_back(found, state))
             self._note(layer, shown, depth)
             following: list[State] = []
             for state in layer:
@@ -79,6 +78,8 @@ class Runs:
                         if len(found) >= MOST_STATES:
                             return Course(None, shown, depth, False)
                         found[then] = (state, event)
+                        for prop in self._failing(then):
+                            return course(prop, *_back(found, then))
                         following.append(then)
             depth += bool(following)
             layer = following

@@ -84,9 +84,7 @@ def user_half_is_linked(s: Kpt, m: Mm, u: UserPage) -> Bool:
 
 
 @step
-def tables_change_in_the_kernel(
-    old: Kpt, new: Kpt, m: Mm, u: UserPage, k: KernelPage
-) -> Bool:
+def tables_change_in_the_kernel(old: Kpt, new: Kpt, m: Mm, u: UserPage, k: KernelPage) -> Bool:
     """While a process is in user mode nobody changes its user half or its shadow."""
     user_half = (old.um[m, u] == new.um[m, u]) & (old.pgk[m] == new.pgk[m])
     shadow = (old.sh[m, k] == new.sh[m, k]) & (old.pgs[m] == new.pgs[m])
