@@ -89,9 +89,10 @@ class Runs:
         """The jobs that a mutant does not do within the steps that the original needs for them."""
         for job in self.jobs:
             needed = original.shown.get(job.name)
-            if needed is not None and job.name not in mutant.shown:
-                if mutant.complete or mutant.depth >= needed:
-                    yield job, needed
+            if needed is None or job.name in mutant.shown:
+                continue
+            if mutant.complete or mutant.depth >= needed:
+                yield job, needed
 
     def _failing(self, state: State) -> Iterator[Property[Any]]:
         if state not in self._harmless:

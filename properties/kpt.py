@@ -57,20 +57,20 @@ def DEEP(s: Kpt) -> Bool:
 
 
 @always
-def user_pages_are_owned(s: Kpt, m: Mm, u: UserPage) -> Bool:
+def user_half_maps_own_frames(s: Kpt, m: Mm, u: UserPage) -> Bool:
     """A frame mapped by a process is that process's."""
     f = s.um[m, u].value
     return s.um[m, u].is_some.implies((s.own[f] == Own.USER) & s.user_of[f, m])
 
 
 @always
-def one_user(s: Kpt, f: Frame, m: Mm, n: Mm) -> Bool:
+def frames_have_one_user(s: Kpt, f: Frame, m: Mm, n: Mm) -> Bool:
     """A frame belongs to one process at most, and only while it is a user frame."""
     return s.user_of[f, m].implies((s.own[f] == Own.USER) & (s.user_of[f, n].implies(m == n)))
 
 
 @always
-def kernel_half_is_one_to_one(s: Kpt, m: Mm, k: KernelPage) -> Bool:
+def kernel_half_maps_used_frames(s: Kpt, m: Mm, k: KernelPage) -> Bool:
     """A kernel page maps its own frame while the kernel uses that frame, and nothing otherwise."""
     own = s.own[s.frame_of[k]]
     used = (own == Own.SECRET) | (own == Own.ENTRY)
