@@ -36,14 +36,18 @@ class Reference:
         prover = Prover(self.design.system(), max(60.0, self.timeout))
         return induction(self.design, candidates, [], prover).proved
 
-    def equivalent(self, mutant: Mutant) -> str:
-        """Why the mutant has the same runs as the design; empty if that was not proved."""
+    def equivalent(self, mutant: Mutant, *, quick: bool = False) -> str:
+        """Why the mutant has the same runs as the design; empty if that was not proved.
+
+        ``quick`` leaves out what takes long.
+        """
         used: set[str] = set()
         idle = False
         for change in mutant.changes:
-            needed = self._follows(_unchanged(change, self._unread(mutant)))
+            needed = self._follows(_unchanged(change, self._unread(mutant)), quick=quick)
             if needed is None and self._idle_steps_are_allowed:
-                needed = self._follows(_unchanged(change, self._unread(mutant), idle=True))
+                goal = _unchanged(change, self._unread(mutant), idle=True)
+                needed = self._follows(goal, quick=quick)
                 idle = True
             if needed is None:
                 return ""
@@ -98,7 +102,7 @@ class Reference:
         proof = induction(design, [job.never()], helpers, prover)
         return any(p.name == job.never().name for p in proof.proved)
 
-    def _follows(self, goal: Node) -> set[str] | None:
+    def _follows(self, goal: Node, *, quick: bool = False) -> set[str] | None:
         """The invariants from which the goal follows; None if that was not proved."""
         if goal == TRUE_NODE:
             return set()
@@ -109,7 +113,7 @@ class Reference:
             outcome = self._z3.solve(text, int(1000 * self.timeout), FIRST_EFFORT)
             if outcome.answer == "unsat":
                 return _names(outcome.core)
-        if outcome.answer == "sat":
+        if outcome.answer == "sat" or quick:
             return None
         outcome = second.solve_text(text, int(1000 * self.timeout))
         return _names(outcome.core) if outcome.answer == "unsat" else None

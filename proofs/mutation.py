@@ -28,6 +28,7 @@ from .search import search
 from .trace import Trace
 
 ENOUGH = 0.9
+NEAR = 1_000  # states to meet before a solver is asked
 DEPTH = 8  # of the bounded search for what the exploration does not reach
 
 Progress = Callable[[str], None]
@@ -133,6 +134,12 @@ class _Judge:
 
     def outcome(self, mutant: Mutant) -> Outcome:
         design = mutant.design()
+        near = self.courses[0][0].of(design, NEAR)
+        if near.violated is not None:
+            return _killed(mutant, *near.violated)
+        same = self.reference.equivalent(mutant, quick=True)
+        if same:
+            return Outcome(mutant, Fate.EQUIVALENT, same)
         missed: list[_Missed] = []
         courses = []
         for runs, original in self.courses:

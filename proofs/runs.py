@@ -47,8 +47,8 @@ class Runs:
         self._judge = Machine(design.system(), scope)  # terms are compiled once
         self._harmless: set[State] = set()
 
-    def of(self, design: Design[Any]) -> Course:
-        """The course of one design: until a claim fails, or as far as the limit goes."""
+    def of(self, design: Design[Any], most: int = MOST_STATES) -> Course:
+        """The course of one design: until a claim fails, or until so many states were met."""
         machine = Machine(design.system(), self.scope)
         found: dict[State, tuple[State, Event] | None] = {}
         shown: dict[str, int] = {}
@@ -75,7 +75,7 @@ class Runs:
                             events, start = _back(found, state)
                             return course(prop, [*events, event], start)
                     if then not in found:
-                        if len(found) >= MOST_STATES:
+                        if len(found) >= most:
                             return Course(None, shown, depth, False)
                         found[then] = (state, event)
                         for prop in self._failing(then):

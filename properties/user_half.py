@@ -15,10 +15,17 @@ Not covered: accessed bits, which hardware sets in each root separately.
 
 from __future__ import annotations
 
-from mapproof.model.language import TRUE, Bool, always, exists, forall, sometimes, step
+from mapproof.model.language import TRUE, Bool, always, exists, forall, some, sometimes, step
 from mapproof.model.machine.cpu import Mode
 from mapproof.model.machine.sorts import Cpu, Mm, Pgd, PgdSlot, Pte, PteSlot
-from mapproof.model.operations.kaiser import Kaiser, Repaired, user_entry
+from mapproof.model.operations.kaiser import (
+    KERNPG_TABLE,
+    Kaiser,
+    Repaired,
+    pgd_clear,
+    pgd_populate,
+    user_entry,
+)
 
 
 @always
@@ -69,6 +76,16 @@ def user_entries_are_well_formed(s: Repaired, m: Mm, i: PgdSlot) -> Bool:
         s.pgd.same(kernel, entry.but(nx=TRUE))
     )
     return s.user_half[i].implies(fits)
+
+
+@always
+def kernel_halves_stay(s: Repaired, m: Mm, i: PgdSlot) -> Bool:
+    """The kernel half of either PGD has what boot linked there."""
+    kernel, shadow = s.pgd.entry(s.kernel_pgd[m], i), s.pgd.entry(s.shadow_pgd[m], i)
+    linked = s.pgd.same(kernel, KERNPG_TABLE.but(table=some(s.kernel_table[i]))) & s.pgd.same(
+        shadow, KERNPG_TABLE.but(table=some(s.shadow_table[i]))
+    )
+    return (~s.user_half[i]).implies(linked)
 
 
 @step
@@ -122,6 +139,22 @@ def spinlocks_keep_the_cpu(old: Repaired, new: Repaired, m: Mm) -> Bool:
     lock, taken = old.page_table_lock[m], new.page_table_lock[m]
     together = exists(Cpu, lambda c: (old.preempt_off[c] == lock) & (new.preempt_off[c] == taken))
     return (lock != taken).implies(together)
+
+
+@step
+def kept_cpus_hold_a_lock(old: Repaired, new: Repaired, cpu: Cpu) -> Bool:
+    """A CPU is kept from being preempted while it takes page_table_lock, until it drops it."""
+    kept, keeps = old.preempt_off[cpu], new.preempt_off[cpu]
+    together = exists(
+        Mm, lambda m: (old.page_table_lock[m] == kept) & (new.page_table_lock[m] == keeps)
+    )
+    return (kept != keeps).implies(together)
+
+
+@always
+def only_set_pgd_keeps_a_cpu(s: Repaired, cpu: Cpu) -> Bool:
+    """A CPU that cannot be preempted is between the two writes of a set_pgd()."""
+    return s.preempt_off[cpu].implies(~pgd_populate.idle(s, cpu) | ~pgd_clear.idle(s, cpu))
 
 
 @step

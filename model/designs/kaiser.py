@@ -94,12 +94,6 @@ def writing_keeps_the_cpu(s: Kaiser, cpu: Cpu) -> Bool:
 
 
 @always
-def kept_cpus_are_writing(s: Kaiser, cpu: Cpu) -> Bool:
-    """A CPU that cannot be preempted is between the two writes of a set_pgd()."""
-    return s.preempt_off[cpu].implies(_writing(s, cpu))
-
-
-@always
 def the_window_is_locked(s: Kaiser, m: Mm) -> Bool:
     """A set_pgd() is between its two writes exactly while page_table_lock is held."""
     return s.in_set_pgd[m] == s.page_table_lock[m]
@@ -154,7 +148,6 @@ WINDOW = (
     kernel_frames_are_mapped_once,
     writing_holds_the_lock,
     writing_keeps_the_cpu,
-    kept_cpus_are_writing,
     the_window_is_locked,
     one_writer_per_process,
     shadow_is_written_first,
