@@ -15,7 +15,7 @@ Not covered: accessed bits, which hardware sets in each root separately.
 
 from __future__ import annotations
 
-from mapproof.model.language import TRUE, Bool, always, exists, forall, some, sometimes, step
+from mapproof.model.language import TRUE, Bool, always, forall, some, sometimes, step
 from mapproof.model.machine.cpu import Mode
 from mapproof.model.machine.sorts import Cpu, Mm, Pgd, PgdSlot, Pte, PteSlot
 from mapproof.model.operations.kaiser import (
@@ -126,35 +126,22 @@ def unlinked_tables_are_empty(old: Repaired, new: Repaired, m: Mm, i: PgdSlot, j
     return (locked & unlinked).implies(old.pte.none(old.user_table[m, i], j))
 
 
-@step
-def unlocking_ends_set_pgd(old: Repaired, new: Repaired, m: Mm) -> Bool:
-    """Whoever drops page_table_lock has done both writes."""
-    unlocked = old.page_table_lock[m] & ~new.page_table_lock[m]
-    return unlocked.implies(~new.in_set_pgd[m])
-
-
-@step
-def spinlocks_keep_the_cpu(old: Repaired, new: Repaired, m: Mm) -> Bool:
-    """Taking page_table_lock keeps a CPU from being preempted, dropping it ends that."""
-    lock, taken = old.page_table_lock[m], new.page_table_lock[m]
-    together = exists(Cpu, lambda c: (old.preempt_off[c] == lock) & (new.preempt_off[c] == taken))
-    return (lock != taken).implies(together)
-
-
-@step
-def kept_cpus_hold_a_lock(old: Repaired, new: Repaired, cpu: Cpu) -> Bool:
-    """A CPU is kept from being preempted while it takes page_table_lock, until it drops it."""
-    kept, keeps = old.preempt_off[cpu], new.preempt_off[cpu]
-    together = exists(
-        Mm, lambda m: (old.page_table_lock[m] == kept) & (new.page_table_lock[m] == keeps)
-    )
-    return (kept != keeps).implies(together)
+def _in_set_pgd(s: Repaired, cpu: Cpu) -> Bool:
+    return ~pgd_populate.idle(s, cpu) | ~pgd_clear.idle(s, cpu)
 
 
 @always
-def only_set_pgd_keeps_a_cpu(s: Repaired, cpu: Cpu) -> Bool:
-    """A CPU that cannot be preempted is between the two writes of a set_pgd()."""
-    return s.preempt_off[cpu].implies(~pgd_populate.idle(s, cpu) | ~pgd_clear.idle(s, cpu))
+def set_pgd_keeps_its_cpu(s: Repaired, cpu: Cpu) -> Bool:
+    """A CPU cannot be preempted exactly while it is between the two writes of a set_pgd()."""
+    return s.preempt_off[cpu] == _in_set_pgd(s, cpu)
+
+
+@step
+def set_pgd_ends_unlocked(old: Repaired, new: Repaired, cpu: Cpu) -> Bool:
+    """A CPU that is through with set_pgd() has dropped page_table_lock."""
+    m = old.set_pgd.mm[cpu]
+    ended = _in_set_pgd(old, cpu) & ~_in_set_pgd(new, cpu)
+    return ended.implies(~new.page_table_lock[m] & ~new.in_set_pgd[m])
 
 
 @step
