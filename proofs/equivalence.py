@@ -16,7 +16,7 @@ from mapproof.model.language.unbounded import Scripts, after
 from . import second
 from .induction import FIRST_EFFORT, Failure, Prover, induction
 from .mutants import Change, Mutant
-from .obligations import obligations
+from .obligations import label, obligations
 
 
 class Reference:
@@ -112,21 +112,21 @@ class Reference:
             text = self._text(goal, hypotheses)
             outcome = self._z3.solve(text, int(1000 * self.timeout), FIRST_EFFORT)
             if outcome.answer == "unsat":
-                return _names(outcome.core)
+                return self._named(outcome.core)
         if outcome.answer == "sat" or quick:
             return None
         outcome = second.solve_text(text, int(1000 * self.timeout))
-        return _names(outcome.core) if outcome.answer == "unsat" else None
+        return self._named(outcome.core) if outcome.answer == "unsat" else None
+
+    def _named(self, core: Iterable[str]) -> set[str]:
+        """The invariants that a core mentions."""
+        return {p.name for p in self.invariants if label(p) in core}
 
     def _text(self, goal: Node, hypotheses: Sequence[Property[Any]]) -> str:
         axioms = enumerate(self.design.system().axioms)
         facts = [(f"assumption.{i}", axiom) for i, axiom in axioms]
-        facts += [(f"invariant.{p.name}", p.closed()) for p in hypotheses]
+        facts += [(label(p), p.closed()) for p in hypotheses]
         return self._scripts.script([*facts, ("%goal", nodes.negate(goal))])
-
-
-def _names(core: Iterable[str]) -> set[str]:
-    return {n.removeprefix("invariant.") for n in core if n.startswith("invariant.")}
 
 
 def _mutable(term: Node) -> set[Component]:
@@ -172,11 +172,11 @@ def _ordered(components: Iterable[Component]) -> list[Component]:
     return sorted(components, key=lambda c: c.name)
 
 
-KEY_HEIGHT = 9  # above every binder of a design, so that no key is captured
+_KEY_HEIGHT = 9  # above every binder of a design, so that no key is captured
 
 
 def _key(component: Component) -> tuple[Node, ...]:
-    return tuple(nodes.var(sort, (f"key{i}", KEY_HEIGHT)) for i, sort in enumerate(component.keys))
+    return tuple(nodes.var(sort, (f"key{i}", _KEY_HEIGHT)) for i, sort in enumerate(component.keys))
 
 
 def _now(component: Component) -> Node:
