@@ -30,11 +30,14 @@ class Reference:
         self._z3 = solver.Z3()
 
     @cached_property
+    def _proved(self) -> tuple[Property[Any], ...]:
+        prover = Prover(self.design.system(), max(60.0, self.timeout))
+        return induction(self.design, [*self.claims, *self.design.lemmas], [], prover).proved
+
+    @cached_property
     def invariants(self) -> tuple[Property[Any], ...]:
         """The properties and lemmas that hold in every reachable state."""
-        candidates = [p for p in (*self.claims, *self.design.lemmas) if p.kind == "always"]
-        prover = Prover(self.design.system(), max(60.0, self.timeout))
-        return induction(self.design, candidates, [], prover).proved
+        return tuple(p for p in self._proved if p.kind == "always")
 
     def equivalent(self, mutant: Mutant, *, quick: bool = False) -> str:
         """Why the mutant has the same runs as the design; empty if that was not proved.
@@ -79,20 +82,16 @@ class Reference:
     def preserved(self, mutant: Mutant) -> bool:
         """The claims are proved of the mutant, too: no run of any machine tells them apart."""
         design = mutant.design()
-        names = {c.after.name for c in mutant.changes if c.after is not None}
-        prover = Prover(design.system(), self.timeout)
-        steps = [p for p in self.claims if p.kind == "step"]
-        cells = obligations(design, [*self.invariants, *steps])
-        cells = [c for c in cells if c.transition.name in names and not c.trivial]
-        if not any(isinstance(prover.prove(c, self.invariants), Failure) for c in cells):
-            return len(self.invariants) == len({p.name for p in self._candidates})
+        if len(self._proved) == len(self.claims) + len(self.design.lemmas):
+            names = {c.after.name for c in mutant.changes if c.after is not None}
+            prover = Prover(design.system(), self.timeout)
+            cells = obligations(design, self._proved)
+            cells = [c for c in cells if c.transition.name in names and not c.trivial]
+            if not any(isinstance(prover.prove(c, self.invariants), Failure) for c in cells):
+                return True  # the other transitions are those of the design
         prover = Prover(design.system(), self.timeout)
         proof = induction(design, self.claims, self.design.lemmas, prover)
         return {p.name for p in self.claims} <= {p.name for p in proof.proved}
-
-    @property
-    def _candidates(self) -> list[Property[Any]]:
-        return [p for p in (*self.claims, *self.design.lemmas) if p.kind == "always"]
 
     def impossible(self, mutant: Mutant, job: Property[Any]) -> bool:
         """The mutant provably never does the job."""
