@@ -16,6 +16,7 @@ from mapproof.model.language.property import Property
 from mapproof.model.language.scope import Scope
 from mapproof.model.language.unbounded import check_stratified
 
+from .certificate import certificate
 from .induction import Failure, Induction, Prover, Rechecker, induction, other_solver
 from .search import Searched, search
 from .trace import Trace
@@ -34,13 +35,15 @@ class Options:
 
     depth: most steps of a bounded search (of a ``sometimes``: twice as many); scope: sizes by sort
     class, over those of the design; timeout: seconds for the proof as a whole, and for each search;
-    only: names of the properties to report, all if empty.
+    only: names of the properties to report, all if empty; certify: results of proofs have their
+    certificates.
     """
 
     depth: int = 10
     scope: Mapping[Any, int] = field(default_factory=dict)
     timeout: float = 60.0
     only: Sequence[str] = ()
+    certify: bool = False
 
 
 def check(
@@ -115,25 +118,29 @@ class _Run:
         cells = [c for name in (prop.name, *uses) for c in proof.cells_of(name)]
         for cell in cells:
             self.progress(f"{cell.cell.name} (second solver)")
-            answer = self.rechecker.answer(cell).answer
-            if answer != "unsat":
-                other = other_solver(cell.found_by)
-                reason = (
-                    f"{other} answers {answer} to {cell.cell.name}, which {cell.found_by} proved"
-                )
+            answer = self.rechecker.answer(cell)
+            if answer.answer != "unsat":
+                other, name = other_solver(cell.found_by), cell.cell.name
+                doubt = f"{other} gave up on {name} ({answer.reason})"
+                if answer.answer == "sat":
+                    doubt = f"{other} answers sat to {name}"
+                reason = f"{doubt}, which {cell.found_by} proved"
                 return self.base(prop, Verdict.UNKNOWN, reason=reason)
         if idle:
             names = ", ".join(r.property for r in idle)
             reason = f"inductive, but the design was not seen to do its job: {names}"
             return self.base(prop, Verdict.UNKNOWN, lemmas=uses, reason=reason)
         finders = sorted({c.found_by for c in cells}) or [solver.version()]
-        others = sorted({other_solver(c.found_by) for c in cells})
+        others = sorted({self.rechecker.answer(c).solver for c in cells})
         return self.base(
             prop,
             Verdict.PROVED,
             lemmas=uses,
             solver=", ".join(finders),
             checked_by=tuple(others),
+            certificate=certificate(self.design, prop.name, proof)
+            if self.options.certify
+            else None,
         )
 
     def searched(

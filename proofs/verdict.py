@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, NoReturn
 
+from .certificate import Certificate
 from .trace import Trace
 
 
@@ -33,6 +34,7 @@ class Result:
     depth: length of the trace, or the depth that was searched; None where it has no meaning.
     lemmas: names of the invariants that the proof uses besides the property itself.
     checked_by: solvers (with version) that confirmed the verdict besides the one that found it.
+    certificate: the proof, where it was asked for; certificate_file: where it was written.
     reason: why nothing more could be said; also the operation at which an induction fails.
     """
 
@@ -50,6 +52,8 @@ class Result:
     solver: str = ""
     reason: str = ""
     seconds: float = 0.0
+    certificate: Certificate | None = None
+    certificate_file: str = ""
     extra: dict[str, Any] = field(default_factory=dict)
 
     def __bool__(self) -> NoReturn:
