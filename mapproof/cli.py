@@ -22,6 +22,7 @@ from .running import INTERRUPTED, interruptible, leave
 
 if TYPE_CHECKING:
     from mapproof.proofs.verdict import Result
+    from mapproof.proofs.worker import Solvers
 
 CLOSED_PIPE = 141  # 128 + SIGPIPE, as shells have it
 LONGEST = 1e6  # seconds
@@ -155,6 +156,14 @@ _EFFORT = _options(
         callback=_seconds,
         help="Seconds for the proof, and for the search of each property.",
     ),
+    click.option(
+        "--cache",
+        type=click.Choice(["on", "read-only", "verify", "off"]),
+        default="on",
+        show_default=True,
+        help="Use solvers' answers of earlier runs; verify: solve again and compare.",
+    ),
+    click.option("--cache-dir", metavar="DIR", help="Where they are kept."),
 )
 
 
@@ -190,6 +199,7 @@ class _Session:
     def __init__(self, effort: Mapping[str, Any], certificates: Path | None = None) -> None:
         self.effort = effort
         self.certificates = certificates
+        self.solvers = _solvers(effort["cache"], effort["cache_dir"])
         self.progress = Progress()
         self.errors: list[str] = []
         self.seconds = 0.0
@@ -204,6 +214,7 @@ class _Session:
             timeout=self.effort["timeout"],
             only=target.only,
             certify=self.certificates is not None,
+            solvers=self.solvers,
         )
         started = monotonic()
         try:
@@ -212,11 +223,31 @@ class _Session:
         finally:
             self.progress.clear()
             self.seconds = monotonic() - started
+            self._complain_of_cache()
         if self.certificates is None:
             return found
         from .certificates import write
 
         return [write(result, self.certificates) for result in found]
+
+    def _complain_of_cache(self) -> None:
+        from mapproof.proofs.cache import CachedPool
+
+        if isinstance(self.solvers, CachedPool) and self.solvers.kept.complaint:
+            _complain(self.solvers.kept.complaint)
+            self.solvers.kept.complaint = ""
+
+
+def _solvers(mode: str, folder: str | None) -> Solvers:
+    """The workers, with the cache that the options say."""
+    from mapproof.proofs.cache import Cache, CachedPool, Mode, default_folder
+    from mapproof.proofs.worker import shared
+
+    if mode == Mode.OFF:
+        return shared()
+    place = Path(folder) if folder else default_folder()
+    kept = Cache(place, read_only=mode in (Mode.READ_ONLY, Mode.VERIFY))
+    return CachedPool(shared(), kept, Mode(mode))
 
 
 def exit_code(results: Sequence[Result], *, require_proof: bool) -> int:

@@ -22,6 +22,7 @@ from .search import Searched, search
 from .trace import Trace
 from .verdict import Result, Verdict
 from .walks import Walks
+from .worker import Solvers
 
 REPLAY = "concrete replay"
 SAT = "glucose"
@@ -36,7 +37,7 @@ class Options:
     depth: most steps of a bounded search (of a ``sometimes``: twice as many); scope: sizes by sort
     class, over those of the design; timeout: seconds for the proof as a whole, and for each search;
     only: names of the properties to report, all if empty; certify: results of proofs have their
-    certificates.
+    certificates; solvers: who is asked, the workers of this process if None.
     """
 
     depth: int = 10
@@ -44,6 +45,7 @@ class Options:
     timeout: float = 60.0
     only: Sequence[str] = ()
     certify: bool = False
+    solvers: Solvers | None = None
 
 
 def check(
@@ -61,7 +63,7 @@ def check(
     check_stratified(design.system())
     jobs = [p for p in design.properties if p.kind == "sometimes"]
     claims = [p for p in wanted if p.kind != "sometimes"]
-    with closing(Rechecker(options.timeout)) as rechecker:
+    with closing(Rechecker(options.timeout, options.solvers)) as rechecker:
         run = _Run(design, options, progress, rechecker)
         proof, seconds = run.proof(claims)
         results = run.searched([p for p in claims if p not in proof.proved], jobs, proof)
@@ -97,7 +99,7 @@ class _Run:
             self.design,
             [p for p in claims if p.name not in false],
             [p for p in helpers if p.name not in false],
-            Prover(self.design.system(), self.options.timeout),
+            Prover(self.design.system(), self.options.timeout, self.options.solvers),
             self.progress,
             self.rechecker.submit,
         )
@@ -170,7 +172,7 @@ class _Run:
     def impossible(self, job: Property[Any]) -> bool:
         """Both solvers prove that a ``sometimes`` never holds."""
         helpers = [*(p for p in self.design.properties if p.kind == "always"), *self.design.lemmas]
-        prover = Prover(self.design.system(), self.options.timeout)
+        prover = Prover(self.design.system(), self.options.timeout, self.options.solvers)
         found = self.rechecker.submit
         proof = induction(self.design, [job.never()], helpers, prover, self.progress, found)
         cells = proof.proofs.values()

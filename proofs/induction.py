@@ -17,7 +17,7 @@ from mapproof.model.language.unbounded import Scripts
 
 from . import second
 from .obligations import Obligation, label, obligations, to_solve
-from .worker import NOW, SOON, Pool, shared
+from .worker import NOW, SOON, Solvers, shared
 
 # z3's first attempts are bounded by its own count of work, so that results do not depend on the
 # speed of the machine: most cells need a tenth of this, and those that need more are cvc5's.
@@ -156,7 +156,7 @@ def _needed(
 class Prover:
     """Settles cells: z3 with few hypotheses, cvc5 with all, z3 with all and what time is left."""
 
-    def __init__(self, system: System, timeout: float, pool: Pool | None = None) -> None:
+    def __init__(self, system: System, timeout: float, pool: Solvers | None = None) -> None:
         self.system = system
         self.deadline = monotonic() + timeout
         self._scripts = Scripts()
@@ -218,7 +218,7 @@ class Prover:
 class Rechecker:
     """Asks of each proof the solver that did not find it, while the prover goes on."""
 
-    def __init__(self, timeout: float, pool: Pool | None = None) -> None:
+    def __init__(self, timeout: float, pool: Solvers | None = None) -> None:
         self._deadline = monotonic() + timeout
         self._pool = pool or shared()
         self._answers: dict[str, Future[Outcome]] = {}

@@ -75,7 +75,7 @@ class Obligation:
         return not self.initial and self.prop.kind == "always" and self.goal == self.prop.closed()
 
 
-def label(invariant: Property[Any]) -> str:
+def label(invariant: Claim) -> str:
     """What an invariant is called in a script and in an unsat core."""
     return f"invariant.{ascii_name(invariant.name)}"
 

@@ -1,8 +1,9 @@
 """The far end of a worker: a process that solves scripts, one after the other.
 
 It is told one JSON object a line, ``{"solver": "z3" | "cvc5", "text": ..., "milliseconds": ...,
-"effort": ...}``, and answers with one line each.  Every command that proves something waits for its
-start, so it is run as a script and loads of mapproof only the modules that call the solvers.
+"effort": ...}``, and answers each with an empty line at once and a line with the outcome.  Every
+command that proves something waits for its start, so it is run as a script and loads of mapproof only
+the modules that call the solvers.
 """
 
 from __future__ import annotations
@@ -83,6 +84,8 @@ def _serve(megabytes: int, first: str) -> None:
         os.dup2(nowhere.fileno(), 1)  # nothing that a solver prints is taken for an answer
     with suppress(OSError):
         for line in sys.stdin:
+            replies.write("\n")  # it has come
+            replies.flush()
             answer = _answer(json.loads(line))
             replies.write(json.dumps(answer) + "\n")
             replies.flush()

@@ -19,14 +19,9 @@ Data = dict[str, Any]
 NAME = re.compile(r"[^\W\d]\w*")
 NAMES = re.compile(r"[^\W\d]\w*([.][^\W\d]\w*)*")
 _KEY = re.compile(r"[^\W\d]\w*([.][^\W\d]\w*)*#\d")
-# Symbols with a meaning of their own in the scripts that solvers read, or in the classes of sorts.
-_TAKEN = frozenset(
-    re.findall(
-        r"\w+",
-        "Bool Int Real String Array Opt true false not and or xor ite distinct forall exists let "
-        "match par as assert values node element_name show select store",
-    )
-)
+# What the classes of sorts and of enumerations need for themselves.
+_SORTS = ("Bool", "Opt")
+_VALUES = ("values", "node", "element_name")
 
 
 # Writing.
@@ -123,7 +118,7 @@ def texts(values: Sequence[Any] | Mapping[str, Any], where: str) -> list[str]:
 
 def named(name: str, where: str, pattern: re.Pattern[str] = NAMES) -> str:
     """The name, which is one.  Raises Malformed."""
-    if not pattern.fullmatch(name) or name in _TAKEN or len(name) > 200:
+    if not pattern.fullmatch(name) or len(name) > 200:
         raise Malformed(f"{where}: {name[:60]!r} is no name")
     return name
 
@@ -148,7 +143,7 @@ class Systems:
         _distinct([*sorts, *enumerations], "sort")
         bare = Reader(every)
         made = [_component(bare, c) for c in components]
-        _distinct(_symbols(every, made), "symbol")
+        _distinct(_symbols(made), "map")
         self.reader = Reader(every, made)
         self.assumptions: list[str] = []
         axioms = []
@@ -222,7 +217,13 @@ class Systems:
 
 
 def _sort(name: str) -> type[Sort]:
-    return type(named(name, "a sort", NAME), (Sort,), {"__slots__": ()})
+    return type(_sort_name(name), (Sort,), {"__slots__": ()})
+
+
+def _sort_name(name: str) -> str:
+    if name in _SORTS:
+        raise Malformed(f"a sort is called {name}")
+    return named(name, "a sort", NAME)
 
 
 def _enumeration(name: str, values: Any) -> type[Enumeration]:
@@ -230,30 +231,25 @@ def _enumeration(name: str, values: Any) -> type[Enumeration]:
         raise Malformed(f"the enumeration {name[:60]} has no list of values")
     names = [named(v, "a value", NAME) for v in texts(values, "an enumeration")]
     _distinct(names, f"value of {name[:60]}")
+    if any(n in _VALUES for n in names):
+        raise Malformed(f"the enumeration {name[:60]} has a value that cannot be called so")
     body = {"__slots__": (), "values": tuple(names)}
-    return type(named(name, "an enumeration", NAME), (Enumeration,), body)
+    return type(_sort_name(name), (Enumeration,), body)
 
 
 def _component(reader: Reader, data: Any) -> Component:
     name, keys, value, changes = fields(data, "a map", name=str, keys=list, value=str, changes=bool)
     named(name, "a map")
-    if name.startswith(("invariant.", "assumption.")):
-        raise Malformed(f"a map: {name[:60]!r} is the name of a fact")
     sorts = tuple(reader.sort(k) for k in texts(keys, name))
     if any(isinstance(s, OptOf) for s in sorts):
         raise Malformed(f"the map {name} has an optional key")
     return Component(name, sorts, reader.sort(value), not changes)
 
 
-def _symbols(sorts: Mapping[str, Any], components: Sequence[Component]) -> list[str]:
-    """What a script may declare."""
-    found = [f"{name}.default" for name in sorts]
-    for name, sort in sorts.items():
-        if issubclass(sort, Enumeration):
-            found += (f"{name}.{value}" for value in sort.values)
-    for c in components:
-        found += [c.name, *([f"{c.name}.some"] if isinstance(c.value, OptOf) else [])]
-    return found
+def _symbols(components: Sequence[Component]) -> list[str]:
+    """What a script may declare for the maps: an optional one is two functions."""
+    optional = [c.name for c in components if isinstance(c.value, OptOf)]
+    return [c.name for c in components] + [f"{name}.some" for name in optional]
 
 
 def _distinct(names: Sequence[str], what: str) -> None:

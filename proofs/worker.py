@@ -20,6 +20,7 @@ from functools import cache
 from pathlib import Path
 from threading import Condition, Thread
 from time import monotonic
+from typing import Protocol
 
 from mapproof.model.language.solver import Outcome
 
@@ -27,6 +28,7 @@ FAR_END = str(Path(__file__).with_name("solving.py"))
 DEBUG = "MAPPROOF_DEBUG"
 MEGABYTES = 4096  # of address space, for each worker
 GRACE = 2.0  # seconds by which a solver may overrun its limit before it is killed
+STARTS = 10  # processes in a row that may die before they take the script
 START = 30.0  # seconds that a new process may take to load its solver
 OUT_OF_TIME = Outcome("unknown", (), "time limit")
 # Each script is solved from scratch; without these the memory goes back to the system in between, and
@@ -37,7 +39,10 @@ DIED = Outcome("unknown", (), "worker died")
 
 
 class _Died(Exception):
-    """The process is gone."""
+    """The process is gone: with a script at hand, or before it took one."""
+
+    def __init__(self, *, over_a_script: bool) -> None:
+        self.over_a_script = over_a_script
 
 
 class Worker:
@@ -72,9 +77,9 @@ class Worker:
         request = {"solver": solver, "text": text, "milliseconds": milliseconds, "effort": effort}
         line = json.dumps(request).encode() + b"\n"
         self._given_up = False
-        for _ in range(2):
-            if self._closed:
-                break
+        started = monotonic()
+        deaths = starts = 0
+        while deaths < 2 and starts < STARTS and not (self._closed or self._given_up):
             if self._process.poll() is not None:
                 self._restart()
             try:
@@ -82,38 +87,43 @@ class Worker:
             except TimeoutError:
                 self._restart()
                 return OUT_OF_TIME
-            except _Died:
-                if self._given_up:
-                    break
+            except _Died as death:
+                deaths += death.over_a_script
+                starts += 1
+                self._end()
                 continue
-            return Outcome(
-                answer["answer"], tuple(answer["core"]), answer["reason"], answer["solver"]
-            )
+            reason = answer["reason"]
+            if answer["answer"] == "unknown" and monotonic() - started >= milliseconds / 1000:
+                reason = OUT_OF_TIME.reason  # the solvers have several words for it
+            return Outcome(answer["answer"], tuple(answer["core"]), reason, answer["solver"])
         return DIED
 
     def _exchange(self, line: bytes, seconds: float) -> bytes:
+        """Send a script; the answer.  The far end says first that it has the script."""
         process = self._process
         assert process.stdin is not None
         assert process.stdout is not None
         deadline = monotonic() + seconds + GRACE + (START if self._fresh else 0)
         reply = bytearray()
+        ready = select.poll()
+        ready.register(process.stdout, select.POLLIN)
         try:
             left = memoryview(line)
             while left:
                 left = left[process.stdin.write(left) or 0 :]
-            while not reply.endswith(b"\n"):
-                if not select.select([process.stdout], [], [], max(0, deadline - monotonic()))[0]:
+            while reply.count(b"\n") < 2:
+                if not ready.poll(max(0, int(1000 * (deadline - monotonic())))):
                     raise TimeoutError
                 some = os.read(process.stdout.fileno(), 1 << 16)
                 if not some:
-                    raise _Died
+                    raise _Died(over_a_script=bool(reply))
                 reply += some
+                self._fresh = False
         except TimeoutError:
             raise
         except (OSError, ValueError):  # a closed pipe
-            raise _Died from None
-        self._fresh = False
-        return bytes(reply)
+            raise _Died(over_a_script=bool(reply)) from None
+        return bytes(reply.partition(b"\n")[2])
 
     def _restart(self) -> None:
         self._end()
@@ -157,6 +167,20 @@ class _Task:
                 )
             except BaseException as error:
                 self.future.set_exception(error)
+
+
+class Solvers(Protocol):
+    """What provers ask: a pool, or one that remembers."""
+
+    def submit(
+        self, solver: str, text: str, deadline: float, effort: int = 0, rank: int = RECHECK
+    ) -> Future[Outcome]:
+        """Have a script solved until ``deadline``, a value of time.monotonic()."""
+        ...
+
+    def drop(self, futures: Iterable[Future[Outcome]]) -> None:
+        """Give up on scripts, also on those that are being solved."""
+        ...
 
 
 class Pool:

@@ -473,10 +473,10 @@ UNREADABLE: dict[str, Callable[[], bytes]] = {
     "system without start": lambda: sealed(
         {"system": {k: v for k, v in document()["system"].items() if k != "start"}}
     ),
-    "map called and": lambda: sealed(
+    "map called two words": lambda: sealed(
         {
             "system": document()["system"]
-            | {"components": [{"name": "and", "keys": [], "value": "Bool", "changes": True}]}
+            | {"components": [{"name": "a b", "keys": [], "value": "Bool", "changes": True}]}
         }
     ),
     "found by nobody": lambda: sealed(
