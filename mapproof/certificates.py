@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from mapproof.model.language import Design, DesignError
-from mapproof.proofs.certificate import SUFFIX
+from mapproof.proofs.certificate import SUFFIX, NotACertificate, Rejected, read_certificate
 from mapproof.proofs.verdict import Result
 from mapproof.proofs.verify import Checked, Standing
 
@@ -29,9 +29,16 @@ def write(result: Result, folder: Path) -> Result:
     """Write the certificate of a result, if it has one: all of the file, or nothing."""
     if result.certificate is None:
         return result
+    text = result.certificate.text()
+    try:
+        read_certificate(text.encode()).cells()
+    except (NotACertificate, Rejected) as error:
+        raise DesignError(
+            f"{result.design}::{result.property}: no certificate can be written: {error}"
+        ) from None
     path = folder / re.sub(r"[^\w.-]", "_", f"{result.design}.{result.property}{SUFFIX}")
     try:
-        _replace(path, result.certificate.text())
+        _replace(path, text)
     except OSError as error:
         raise DesignError(f"cannot write {path}: {error.strerror or error}") from None
     return result.but(certificate_file=str(path))

@@ -159,9 +159,10 @@ _EFFORT = _options(
     click.option(
         "--cache",
         type=click.Choice(["on", "read-only", "verify", "off"]),
+        metavar="MODE",
         default="on",
         show_default=True,
-        help="Use solvers' answers of earlier runs; verify: solve again and compare.",
+        help="Use of solvers' earlier answers: on, read-only, off; verify: solve again, compare.",
     ),
     click.option("--cache-dir", metavar="DIR", help="Where they are kept."),
 )

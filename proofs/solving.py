@@ -33,7 +33,7 @@ def _solve(solver: str, text: str, milliseconds: int, effort: int) -> tuple[Outc
         from mapproof.model.language.solver import Z3, version
 
         return Z3().solve(text, milliseconds, effort), version()
-    from mapproof.proofs import second
+    from . import second
 
     return second.solve_text(text, milliseconds), second.version()
 
@@ -94,5 +94,6 @@ def _serve(megabytes: int, first: str) -> None:
 
 
 if __name__ == "__main__":
+    __package__ = "mapproof.proofs"
     _serve(int(sys.argv[1]), sys.argv[2])
     os._exit(0)  # with no flush: the near end may be gone

@@ -16,9 +16,11 @@ from .trees import Malformed, Reader, sort_text, tree_text
 
 Data = dict[str, Any]
 
-NAME = re.compile(r"[^\W\d]\w*")
-NAMES = re.compile(r"[^\W\d]\w*([.][^\W\d]\w*)*")
-_KEY = re.compile(r"[^\W\d]\w*([.][^\W\d]\w*)*#\d")
+# Procedures are called by strings of any kind, all else by Python's identifiers.
+_PART = r"[\w!%&*+/<=>@^-]+"
+NAME = re.compile(_PART)
+NAMES = re.compile(rf"{_PART}([.]{_PART})*")
+_KEY = re.compile(rf"{_PART}([.]{_PART})*#\d")
 # What the classes of sorts and of enumerations need for themselves.
 _SORTS = ("Bool", "Opt")
 _VALUES = ("values", "node", "element_name")

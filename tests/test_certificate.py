@@ -66,7 +66,12 @@ def verified(content: str | bytes, about: Design[Any] | None = None, **more: Any
 # Round trips.
 
 
-@settings(max_examples=120, derandomize=True, deadline=None, suppress_health_check=[*HealthCheck])
+@settings(
+    max_examples=120,
+    derandomize=True,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
+)
 @given(designs_with_scopes(10_000))
 def test_random_systems_and_claims_are_read_back(drawn: tuple[Design[Any], Scope]) -> None:
     subject, _ = drawn
