@@ -21,6 +21,7 @@ from .progress import Progress
 from .running import INTERRUPTED, interruptible, leave
 
 if TYPE_CHECKING:
+    from mapproof.proofs.cache import Cache
     from mapproof.proofs.verdict import Result
     from mapproof.proofs.worker import Solvers
 
@@ -200,7 +201,7 @@ class _Session:
     def __init__(self, effort: Mapping[str, Any], certificates: Path | None = None) -> None:
         self.effort = effort
         self.certificates = certificates
-        self.solvers = _solvers(effort["cache"], effort["cache_dir"])
+        self.solvers, self.kept = _solvers(effort["cache"], effort["cache_dir"])
         self.progress = Progress()
         self.errors: list[str] = []
         self.seconds = 0.0
@@ -232,23 +233,22 @@ class _Session:
         return [write(result, self.certificates) for result in found]
 
     def _complain_of_cache(self) -> None:
-        from mapproof.proofs.cache import CachedPool
-
-        if isinstance(self.solvers, CachedPool) and self.solvers.kept.complaint:
-            _complain(self.solvers.kept.complaint)
-            self.solvers.kept.complaint = ""
+        if self.kept is not None and self.kept.complaint:
+            _complain(self.kept.complaint)
+            self.kept.complaint = ""
 
 
-def _solvers(mode: str, folder: str | None) -> Solvers:
-    """The workers, with the cache that the options say."""
-    from mapproof.proofs.cache import Cache, CachedPool, Mode, default_folder
+def _solvers(mode: str, folder: str | None) -> tuple[Solvers, Cache | None]:
+    """The workers, and the cache that the options say."""
     from mapproof.proofs.worker import shared
 
-    if mode == Mode.OFF:
-        return shared()
+    if mode == "off":
+        return shared(), None
+    from mapproof.proofs.cache import Cache, CachedPool, Mode, default_folder
+
     place = Path(folder) if folder else default_folder()
     kept = Cache(place, read_only=mode in (Mode.READ_ONLY, Mode.VERIFY))
-    return CachedPool(shared(), kept, Mode(mode))
+    return CachedPool(shared(), kept, Mode(mode)), kept
 
 
 def exit_code(results: Sequence[Result], *, require_proof: bool) -> int:
@@ -456,8 +456,7 @@ def verify(
     _start_solvers()
     from mapproof.proofs.verify import Checked, Standing, Verifier
 
-    from .certificates import design_for, worst
-    from .text import checked_text
+    from .certificates import checked_json, checked_text, design_for, worst
 
     catalog = Catalog()
     chosen = catalog.target(target) if target is not None else None
@@ -483,8 +482,6 @@ def verify(
             click.echo("\n" * bool(found) + checked_text(name, checked))
         found.append((name, checked))
     if as_json:
-        from .jsonout import checked_json
-
         click.echo(checked_json(found))
     return worst(checked for _, checked in found)
 

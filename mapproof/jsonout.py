@@ -9,7 +9,6 @@ from typing import Any
 from mapproof.proofs.explore import Explored
 from mapproof.proofs.trace import Trace
 from mapproof.proofs.verdict import Result
-from mapproof.proofs.verify import Checked
 
 from .naming import Naming
 from .text import changes
@@ -36,11 +35,6 @@ def results_json(
     if interrupted:
         document["interrupted"] = True
     return _text(document)
-
-
-def checked_json(checked: Sequence[tuple[str, Checked]]) -> str:
-    """The outcome for certificates, each with the name of its file."""
-    return _text({"version": VERSION, "certificates": [_checked(n, c) for n, c in checked]})
 
 
 def explored_json(found: Explored) -> str:
@@ -81,25 +75,6 @@ def _result(result: Result, role: Role) -> dict[str, Any]:
         "assumptions": list(result.assumptions),
         "reason": result.reason or None,
         "seconds": round(result.seconds, 3),
-    }
-
-
-def _checked(name: str, checked: Checked) -> dict[str, Any]:
-    certificate = checked.certificate
-    return {
-        "file": name,
-        "verdict": str(checked.standing),
-        "design": certificate.design if certificate else None,
-        "property": certificate.claim.name if certificate else None,
-        "bound": checked.bound,
-        "claim": certificate.claim.text if certificate else None,
-        "lemmas": {lemma.name: lemma.text for lemma in certificate.lemmas} if certificate else {},
-        "assumptions": list(certificate.assumptions) if certificate else [],
-        "obligations": checked.cells,
-        "trivial": checked.trivial,
-        "checked_by": list(checked.checked_by),
-        "reason": checked.reason or None,
-        "seconds": round(checked.seconds, 3),
     }
 
 

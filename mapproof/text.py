@@ -12,7 +12,6 @@ import click
 from mapproof.model.language import Design, Property
 from mapproof.proofs.trace import Change, Trace
 from mapproof.proofs.verdict import Result, Verdict
-from mapproof.proofs.verify import Checked, Standing
 
 from .naming import Naming, call
 from .reasons import assumed, reason_of
@@ -26,9 +25,6 @@ _COLOURS = {
     Verdict.VIOLATED: "red",
     Verdict.VACUOUS: "red",
 }
-
-
-_STANDING = {Standing.PROVED: "green", Standing.REJECTED: "red", Standing.UNREADABLE: "red"}
 
 
 def fold(text: str, first: str, rest: str | None = None) -> list[str]:
@@ -156,38 +152,6 @@ def _summary(results: Sequence[Result], seconds: float) -> str:
         tally[result.verdict] = tally.get(result.verdict, 0) + 1
     parts = ", ".join(f"{number} {verdict}" for verdict, number in tally.items())
     return f"{parts} in {seconds:.2f} s"
-
-
-def checked_text(name: str, checked: Checked) -> str:
-    """The outcome for one certificate: what it claims, in words, and what that rests on."""
-    certificate, said = checked.certificate, str(checked.standing)
-    colour = _STANDING.get(checked.standing, "yellow")
-    lines = fold(f"{name}: {said}", "", "  ")
-    lines[0] = lines[0].replace(f": {said}", f": {click.style(said, fg=colour, bold=True)}")
-    if checked.reason:
-        lines += fold(checked.reason, "  ")
-    if certificate is None or checked.standing is not Standing.PROVED:
-        return "\n".join(lines)
-    claim = certificate.claim
-    whose = f"the design {certificate.design}"
-    if not checked.bound:
-        whose = f"the transition system in the file (it is called {certificate.design})"
-    when = "at every step" if claim.kind == "step" else "in every state"
-    lines += fold(f"{when} of every run of {whose}, for any size:", "  ")
-    lines += fold(f"{claim.name}: {claim.text}", "    ", "      ")
-    if certificate.lemmas:
-        lines += fold("with the lemmas", "  ")
-        for lemma in certificate.lemmas:
-            lines += fold(f"{lemma.name}: {lemma.text}", "    ", "      ")
-    if certificate.assumptions:
-        lines += fold(f"assuming: {', '.join(certificate.assumptions)}", "  ", "    ")
-    solved = f"{counted(checked.cells, 'obligation')} solved by {', '.join(checked.checked_by)}"
-    if checked.trivial:
-        solved += f", {checked.trivial} trivial"
-    lines += fold(f"{solved}, in {checked.seconds:.2f} s", "  ", "    ")
-    if not checked.bound:
-        lines += fold("no design was compared with it: give --design TARGET", "  ", "    ")
-    return "\n".join(lines)
 
 
 # Counterexamples.

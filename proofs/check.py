@@ -7,7 +7,7 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from functools import cached_property
 from time import monotonic
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mapproof.model.language import solver
 from mapproof.model.language.design import Design
@@ -16,13 +16,15 @@ from mapproof.model.language.property import Property
 from mapproof.model.language.scope import Scope
 from mapproof.model.language.unbounded import check_stratified
 
-from .certificate import certificate
 from .induction import Failure, Induction, Prover, Rechecker, induction, other_solver
 from .search import Searched, search
 from .trace import Trace
 from .verdict import Result, Verdict
 from .walks import Walks
 from .worker import Solvers
+
+if TYPE_CHECKING:
+    from .certificate import Certificate
 
 REPLAY = "concrete replay"
 SAT = "glucose"
@@ -140,10 +142,13 @@ class _Run:
             lemmas=uses,
             solver=", ".join(finders),
             checked_by=tuple(others),
-            certificate=certificate(self.design, prop.name, proof)
-            if self.options.certify
-            else None,
+            certificate=self.certificate(prop, proof) if self.options.certify else None,
         )
+
+    def certificate(self, prop: Property[Any], proof: Induction) -> Certificate:
+        from .certificate import certificate
+
+        return certificate(self.design, prop.name, proof)
 
     def searched(
         self, claims: Sequence[Property[Any]], jobs: Sequence[Property[Any]], proof: Induction

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
-from .certificate import Certificate
 from .trace import Trace
+
+if TYPE_CHECKING:
+    from .certificate import Certificate
 
 
 class Verdict(StrEnum):
