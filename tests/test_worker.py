@@ -105,8 +105,8 @@ def test_a_script_that_kills_every_worker_costs_its_own_answer(one: Worker) -> N
 
     def kill() -> None:
         while not done.is_set():
-            os.kill(one.pid, signal.SIGKILL)
-            sleep(0.01)
+            one._process.kill()
+            sleep(0.05)
 
     thread = Thread(target=kill)
     thread.start()
@@ -182,7 +182,7 @@ def test_workers_killed_at_random(tmp_path_factory: pytest.TempPathFactory) -> N
 
     def kill() -> None:
         while not stop.wait(random.uniform(0.05, 0.3)):
-            os.kill(random.choice(pool.workers).pid, signal.SIGKILL)
+            random.choice(pool.workers)._process.kill()
 
     thread = Thread(target=kill)
     thread.start()
