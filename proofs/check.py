@@ -7,7 +7,7 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from functools import cached_property
 from time import monotonic
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mapproof.model.language import solver
 from mapproof.model.language.design import Design
@@ -21,6 +21,10 @@ from .search import Searched, search
 from .trace import Trace
 from .verdict import Result, Verdict
 from .walks import Walks
+from .worker import Solvers
+
+if TYPE_CHECKING:
+    from .certificate import Certificate
 
 REPLAY = "concrete replay"
 SAT = "glucose"
@@ -34,13 +38,16 @@ class Options:
 
     depth: most steps of a bounded search (of a ``sometimes``: twice as many); scope: sizes by sort
     class, over those of the design; timeout: seconds for the proof as a whole, and for each search;
-    only: names of the properties to report, all if empty.
+    only: names of the properties to report, all if empty; certify: results of proofs have their
+    certificates; solvers: who is asked, the workers of this process if None.
     """
 
     depth: int = 10
     scope: Mapping[Any, int] = field(default_factory=dict)
     timeout: float = 60.0
     only: Sequence[str] = ()
+    certify: bool = False
+    solvers: Solvers | None = None
 
 
 def check(
@@ -58,7 +65,7 @@ def check(
     check_stratified(design.system())
     jobs = [p for p in design.properties if p.kind == "sometimes"]
     claims = [p for p in wanted if p.kind != "sometimes"]
-    with closing(Rechecker(options.timeout)) as rechecker:
+    with closing(Rechecker(options.timeout, options.solvers)) as rechecker:
         run = _Run(design, options, progress, rechecker)
         proof, seconds = run.proof(claims)
         results = run.searched([p for p in claims if p not in proof.proved], jobs, proof)
@@ -94,7 +101,7 @@ class _Run:
             self.design,
             [p for p in claims if p.name not in false],
             [p for p in helpers if p.name not in false],
-            Prover(self.design.system(), self.options.timeout),
+            Prover(self.design.system(), self.options.timeout, self.options.solvers),
             self.progress,
             self.rechecker.submit,
         )
@@ -115,26 +122,33 @@ class _Run:
         cells = [c for name in (prop.name, *uses) for c in proof.cells_of(name)]
         for cell in cells:
             self.progress(f"{cell.cell.name} (second solver)")
-            answer = self.rechecker.answer(cell).answer
-            if answer != "unsat":
-                other = other_solver(cell.found_by)
-                reason = (
-                    f"{other} answers {answer} to {cell.cell.name}, which {cell.found_by} proved"
-                )
+            answer = self.rechecker.answer(cell)
+            if answer.answer != "unsat":
+                other, name = other_solver(cell.found_by), cell.cell.name
+                doubt = f"{other} gave up on {name} ({answer.reason})"
+                if answer.answer == "sat":
+                    doubt = f"{other} answers sat to {name}"
+                reason = f"{doubt}, which {cell.found_by} proved"
                 return self.base(prop, Verdict.UNKNOWN, reason=reason)
         if idle:
             names = ", ".join(r.property for r in idle)
             reason = f"inductive, but the design was not seen to do its job: {names}"
             return self.base(prop, Verdict.UNKNOWN, lemmas=uses, reason=reason)
         finders = sorted({c.found_by for c in cells}) or [solver.version()]
-        others = sorted({other_solver(c.found_by) for c in cells})
+        others = sorted({self.rechecker.answer(c).solver for c in cells})
         return self.base(
             prop,
             Verdict.PROVED,
             lemmas=uses,
             solver=", ".join(finders),
             checked_by=tuple(others),
+            certificate=self.certificate(prop, proof) if self.options.certify else None,
         )
+
+    def certificate(self, prop: Property[Any], proof: Induction) -> Certificate:
+        from .certificate import certificate
+
+        return certificate(self.design, prop.name, proof)
 
     def searched(
         self, claims: Sequence[Property[Any]], jobs: Sequence[Property[Any]], proof: Induction
@@ -163,7 +177,7 @@ class _Run:
     def impossible(self, job: Property[Any]) -> bool:
         """Both solvers prove that a ``sometimes`` never holds."""
         helpers = [*(p for p in self.design.properties if p.kind == "always"), *self.design.lemmas]
-        prover = Prover(self.design.system(), self.options.timeout)
+        prover = Prover(self.design.system(), self.options.timeout, self.options.solvers)
         found = self.rechecker.submit
         proof = induction(self.design, [job.never()], helpers, prover, self.progress, found)
         cells = proof.proofs.values()

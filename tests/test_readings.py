@@ -188,10 +188,10 @@ def check_cells(design: Design[Any], scope: Scope) -> None:
     loose = BruteForce(design, scope, interpreted=False, unspecified=True)
     scripts = Scripts()
     hypotheses = [p for p in design.properties if p.kind == "always"]
-    claims = [p for p in design.properties if p.kind != "sometimes"]
-    for cell in obligations(design, claims):
-        given = [] if cell.initial else hypotheses
-        concrete = exact.breaks(cell.transition.name, cell.prop, given)
+    claims = {p.name: p for p in design.properties if p.kind != "sometimes"}
+    for cell in obligations(design, [*claims.values()]):
+        given, claim = [] if cell.initial else hypotheses, claims[cell.prop.name]
+        concrete = exact.breaks(cell.transition.name, claim, given)
         if cell.trivial:
             assert concrete is False
             continue
@@ -201,7 +201,7 @@ def check_cells(design: Design[Any], scope: Scope) -> None:
         if concrete:
             assert answer != "unsat"
         elif answer == "sat":  # only where something depends on the value of NONE
-            assert loose.breaks(cell.transition.name, cell.prop, given) is not False
+            assert loose.breaks(cell.transition.name, claim, given) is not False
         check_second(text)
         check_second(at_scope(text, scope))
 
