@@ -16,7 +16,9 @@ from mapproof.model.language.property import Property
 from mapproof.model.language.scope import Scope
 from mapproof.model.language.unbounded import check_stratified
 
+from .finite import settle
 from .induction import Failure, Induction, Prover, Rechecker, induction, other_solver
+from .pdr import ENGINE
 from .search import Searched, search
 from .trace import Trace
 from .verdict import Result, Verdict
@@ -158,7 +160,50 @@ class _Run:
             if results[job.name].verdict is Verdict.UNKNOWN and self.impossible(job):
                 why = "it can never happen: its negation is inductive"
                 results[job.name] = results[job.name].but(verdict=Verdict.VACUOUS, reason=why)
+        if all(results[job.name].verdict is Verdict.PROVED for job in jobs):
+            for claim in claims:
+                if results[claim.name].verdict in (Verdict.HOLDS_TO_DEPTH, Verdict.UNKNOWN):
+                    results[claim.name] = self.settled(claim, results[claim.name], proof)
         return results
+
+    def settled(self, claim: Property[Any], before: Result, proof: Induction) -> Result:
+        """What a finite-scope prover makes of a claim that the bounded search left open."""
+        started = monotonic()
+
+        def told(frame: int, clauses: int) -> None:
+            where = f"{self.design.name}::{claim.name} at {self.scope}"
+            self.progress(f"{where}: frame {frame}, {clauses} clauses")
+
+        timeout = self.options.timeout
+        found = settle(self.design, claim, self.scope, timeout, self.rechecker.ask, told)
+        if found.trace is not None:
+            return self.deeper(claim, found.trace, proof, started)
+        seconds = before.seconds + monotonic() - started
+        if found.invariant is None:
+            where = "the finite-scope prover: " + found.reason
+            return before.but(reason=f"{before.reason}; {where}", seconds=seconds)
+        return self.base(
+            claim,
+            Verdict.PROVED_AT_SCOPE,
+            scope=self.scope.names(),
+            reason=f"not for any size: {proof.failures[claim.name].explanation}",
+            solver=ENGINE,
+            checked_by=(solver.version(),),
+            seconds=seconds,
+        )
+
+    def deeper(
+        self, claim: Property[Any], trace: Trace, proof: Induction, started: float
+    ) -> Result:
+        """A violation beyond the depth that was searched: by the shortest run, if there is time."""
+        depth = len(trace.events)
+        found = search(self.design, {claim: depth}, self.scope, self.options.timeout)[claim.name]
+        note = ""
+        if found.trace is None:
+            note = "there may be a shorter run: the search for it reached the time limit"
+            found = Searched(trace, depth, self.scope)
+        result = self.judged(claim, found, proof, monotonic() - started)
+        return result.but(reason=note)
 
     def impossible(self, job: Property[Any]) -> bool:
         """Both solvers prove that a ``sometimes`` never holds."""

@@ -208,6 +208,14 @@ class Rechecker:
         """What the other solver says of the same claim."""
         return self._answers[proof.text].result()
 
+    def ask(self, text: str) -> str:
+        """What z3 answers to a script that no solver of scripts has found, in the same process."""
+        left = int(1000 * (self._deadline - monotonic()))
+        if left <= 0:
+            return "unknown (time limit)"
+        outcome = self._pool.submit(self._worker.solve, "z3", text, left).result()
+        return outcome.answer if outcome.answer != "unknown" else f"unknown ({outcome.reason})"
+
     def close(self) -> None:
         """Drop what has not been re-checked."""
         self._pool.shutdown(wait=False, cancel_futures=True)

@@ -15,18 +15,19 @@ from heapq import heappop, heappush
 from time import monotonic
 from typing import Any
 
-from pysat.solvers import Solver
+from pysat.solvers import Minisat22
 
 from mapproof.model.language import circuit as c
-from mapproof.model.language.bounded import Choices
 from mapproof.model.language.circuit import Circuit, dimacs
 from mapproof.model.language.concrete import Event
 from mapproof.model.language.latches import Sequential
+from mapproof.model.language.property import Property
 
 from .atoms import Atoms, Cube
 from .orbits import Orbits
+from .trace import Cell, Run
 
-ENGINE = "minisat22"
+ENGINE = "minisat"
 SLICE = 2000  # conflicts between two looks at the clock
 ROUNDS = 12  # counterexamples to the images of one clause before they are given up
 
@@ -44,25 +45,18 @@ class Invariant:
         return [self.atoms.text(clause) for clause in self.clauses]
 
 
-@dataclass(frozen=True)
-class Run:
-    """A run to a violation: values of the arbitrary places before booting, and the events."""
-
-    start: dict[int, int]
-    events: list[Event]
-
-
 def pdr(
     sequential: Sequential,
-    bad: int,
+    prop: Property[Any],
     timeout: float,
     progress: Callable[[int, int], None] = lambda _frame, _clauses: None,
 ) -> Invariant | Run:
-    """Prove that ``bad`` is never true, or find a run to it (not always a shortest one).
+    """Prove that the property is never violated (a ``sometimes``: never shown), or find a run to it,
+    not always a shortest one.
 
     ``progress`` is told the frame and the number of clauses.  Raises TimeoutError.
     """
-    return _Pdr(sequential, bad, monotonic() + timeout, progress).result()
+    return _Pdr(sequential, prop, monotonic() + timeout, progress).result()
 
 
 class _Sat:
@@ -71,7 +65,7 @@ class _Sat:
     def __init__(self, circuit: Circuit, deadline: float) -> None:
         self.circuit = circuit
         self.deadline = deadline
-        self._sat = Solver(name=ENGINE)
+        self._sat = Minisat22()
         self._done: set[int] = {0}
         self._next = len(circuit.fanin)
         self._sat.add_clause([self._next])
@@ -128,7 +122,7 @@ class _Duty:
     """A cube to be excluded: every state in it comes to a violation by these events."""
 
     cube: Cube
-    choices: Event | None
+    event: Event | None
     then: _Duty | None
 
 
@@ -136,12 +130,13 @@ class _Pdr:
     def __init__(
         self,
         sequential: Sequential,
-        bad: int,
+        prop: Property[Any],
         deadline: float,
         progress: Callable[[int, int], None],
     ) -> None:
         self.sequential = sequential
-        self.bad = bad
+        self.bad = sequential.bad(prop)
+        self.two_states = prop.kind == "step"
         self.progress = progress
         self.circuit = sequential.circuit
         self.atoms = Atoms(sequential)
@@ -155,7 +150,7 @@ class _Pdr:
         self.acts = [self.first]
         self.frames: list[dict[Cube, None]] = [{}]
         self.gone: dict[Cube, int] = {}  # variables: the next state is in the cube
-        self.two_states = False
+        self.families: list[tuple[Cube, ...]] = []  # a clause with its images, learned together
 
     def _first(self) -> int:
         """The literal under which the present state is an initial one."""
@@ -192,18 +187,8 @@ class _Pdr:
         if not self.sat.solve([*self.acts[level:], bad]):
             return None
         true = self.sat.model()
-        event = self.sequential.event(self.sequential.step, true) if self.two_step else None
+        event = self.sequential.event(self.sequential.step, true) if self.two_states else None
         return _Duty(self._justified([self.bad], true), event, None)
-
-    @cached_property
-    def two_step(self) -> bool:
-        """Whether a violation is one of a step."""
-        inputs = {b >> 1 for b in self.sequential.step.which}
-        for bits in self.sequential.step.arguments.values():
-            inputs |= {b >> 1 for b in bits}
-        if any(g in inputs for g in self.circuit.cone([self.bad])):
-            return True
-        return False
 
     def _exclude(self, duty: _Duty, level: int) -> Run | None:
         """Exclude a cube up to a level, or the run that shows that this is not possible."""
@@ -241,24 +226,27 @@ class _Pdr:
                 heappush(queue, (reached + 1, count, duty))
         return None
 
-    def _run(self, start: dict[int, int], duty: _Duty | None) -> Run:
+    def _run(self, start: dict[Cell, int], duty: _Duty | None) -> Run:
         events = []
         while duty is not None:
-            if duty.choices is not None:
-                events.append(duty.choices)
+            if duty.event is not None:
+                events.append(duty.event)
             duty = duty.then
-        return Run(start, events)
+        return Run(self.sequential.scope, start, events)
 
     # Questions.
 
-    def _starting(self, cube: Cube) -> dict[int, int] | None:
+    def _starting(self, cube: Cube) -> dict[Cell, int] | None:
         """Values with which the design starts in the cube, if it can."""
         firsts = [self.atoms.first(x) for x in cube]
         if c.FALSE in firsts:
             return None
         if not self.starts.solve([self.starts.lit(f) for f in firsts]):
             return None
-        return self.sequential.start_values(self.sequential.first_bits, self.starts.model())
+        sequential = self.sequential
+        values = sequential.start_values(sequential.first_bits, self.starts.model())
+        cells = {place: (component, key) for component, key, place in sequential.layout.cells()}
+        return {cells[place]: value for place, value in values.items()}
 
     def _excluded(self, cube: Cube, level: int) -> bool:
         here = set(cube)
@@ -297,10 +285,12 @@ class _Pdr:
                 small = self._without_start(less, needed)
         while at < level and self._relative(small, at) is not None:
             at += 1
-        self._keep(small, at)
         images = [i for i in self.orbits.images(small) if not self._known(i, at)]
-        for image in self._inductive(images, at - 1):
-            self._keep(image, at)
+        alike = self._inductive(images, at - 1)
+        for cube in (small, *alike):
+            self._keep(cube, at)
+        if len(alike) == len(images):
+            self.families.append((small, *alike))
         return at
 
     def _known(self, image: Cube, at: int) -> bool:
@@ -365,22 +355,39 @@ class _Pdr:
         the next."""
         sat = self.sat
         for level in range(1, len(self.acts) - 1):
-            able = list(self.frames[level])
-            while able:
+            frame = self.frames[level]
+            rest = dict(frame)
+            for family in self.families:
+                here = [cube for cube in family if cube in rest]
+                if here:
+                    for cube in here:
+                        del rest[cube]
+                    self._push_all(here, level)
+            while rest:  # clauses of no family, one by one as counterexamples tell them apart
                 act = sat.fresh()
-                sat.add([-act, *map(self._entered, able)])
+                sat.add([-act, *map(self._entered, rest)])
                 if not sat.solve([*self.acts[level:], act, self.enabled]):
                     sat.add([-act])
                     break
-                able = self._not_entered(able)
+                rest = dict.fromkeys(self._not_entered(rest))
                 sat.add([-act])
-            for cube in able:
+            for cube in rest:
                 self._keep(cube, level + 1)
             if not self.frames[level]:
                 cubes = [k for frame in self.frames[level + 1 :] for k in frame]
                 clauses = sorted({tuple(sorted(-x for x in k)) for k in cubes})
                 return Invariant(self.atoms, tuple(clauses), level)
         return None
+
+    def _push_all(self, cubes: list[Cube], level: int) -> None:
+        """Move a family on if a step into one of them cannot be; families mostly go together."""
+        sat = self.sat
+        act = sat.fresh()
+        sat.add([-act, *map(self._entered, cubes)])
+        if not sat.solve([*self.acts[level:], act, self.enabled]):
+            for cube in cubes:
+                self._keep(cube, level + 1)
+        sat.add([-act])
 
     # Generalising a state.
 
