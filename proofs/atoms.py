@@ -57,9 +57,7 @@ class Atoms:
             values = range(place.size) if place.size > 2 else range(place.size - 1, place.size)
             for value in values if place.size > 1 else ():
                 index = 0 if place.component.value is BOOL else value
-                atom = Atom(
-                    place, value, place.now[index], place.first[index], place.after[index]
-                )
+                atom = Atom(place, value, place.now[index], place.first[index], place.after[index])
                 number = len(self.list)
                 self.list.append(atom)
                 self.number[place.component.name, place.key, value] = number

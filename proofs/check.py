@@ -16,7 +16,7 @@ from mapproof.model.language.property import Property
 from mapproof.model.language.scope import Scope
 from mapproof.model.language.unbounded import check_stratified
 
-from .finite import settle
+from .finite import Settled, settle
 from .induction import Failure, Induction, Prover, Rechecker, induction, other_solver
 from .pdr import ENGINE
 from .search import Searched, search
@@ -157,40 +157,54 @@ class _Run:
             todo[claim] = max(depth, proof.failures[claim.name].steps)
         results |= self.search(todo, proof)
         for job in jobs:
-            if results[job.name].verdict is Verdict.UNKNOWN and self.impossible(job):
+            result = results[job.name]
+            if result.verdict is Verdict.UNKNOWN and self.impossible(job):
                 why = "it can never happen: its negation is inductive"
-                results[job.name] = results[job.name].but(verdict=Verdict.VACUOUS, reason=why)
+                results[job.name] = result.but(verdict=Verdict.VACUOUS, reason=why)
+            elif result.verdict is Verdict.UNKNOWN:
+                results[job.name] = self.settled(job, result, proof)
         if all(results[job.name].verdict is Verdict.PROVED for job in jobs):
             for claim in claims:
-                if results[claim.name].verdict in (Verdict.HOLDS_TO_DEPTH, Verdict.UNKNOWN):
-                    results[claim.name] = self.settled(claim, results[claim.name], proof)
+                result = results[claim.name]
+                if result.verdict in (Verdict.HOLDS_TO_DEPTH, Verdict.UNKNOWN):
+                    results[claim.name] = self.settled(claim, result, proof)
         return results
 
-    def settled(self, claim: Property[Any], before: Result, proof: Induction) -> Result:
-        """What a finite-scope prover makes of a claim that the bounded search left open."""
+    def settled(self, prop: Property[Any], before: Result, proof: Induction) -> Result:
+        """What a finite-scope prover makes of what the bounded search left open."""
         started = monotonic()
 
         def told(frame: int, clauses: int) -> None:
-            where = f"{self.design.name}::{claim.name} at {self.scope}"
+            where = f"{self.design.name}::{prop.name} at {self.scope}"
             self.progress(f"{where}: frame {frame}, {clauses} clauses")
 
         timeout = self.options.timeout
-        found = settle(self.design, claim, self.scope, timeout, self.rechecker.ask, told)
+        try:
+            found = settle(self.design, prop, self.scope, timeout, self.rechecker.ask, told)
+        except DesignError as error:
+            found = Settled(reason=str(error))
+        witness = prop.kind == "sometimes"
         if found.trace is not None:
-            return self.deeper(claim, found.trace, proof, started)
+            if not witness:
+                return self.deeper(prop, found.trace, proof, started)
+            reached = Searched(found.trace, len(found.trace.events), self.scope)
+            return self.judged(prop, reached, proof, monotonic() - started).but(solver=ENGINE)
         seconds = before.seconds + monotonic() - started
         if found.invariant is None:
-            where = "the finite-scope prover: " + found.reason
-            return before.but(reason=f"{before.reason}; {where}", seconds=seconds)
-        return self.base(
-            claim,
-            Verdict.PROVED_AT_SCOPE,
-            scope=self.scope.names(),
-            reason=f"not for any size: {proof.failures[claim.name].explanation}",
-            solver=ENGINE,
-            checked_by=(solver.version(),),
-            seconds=seconds,
-        )
+            reason = f"{before.reason}; the finite-scope prover: {found.reason}"
+        elif witness:
+            reason = f"it cannot happen at {self.scope}, at whatever depth"
+        else:
+            return self.base(
+                prop,
+                Verdict.PROVED_AT_SCOPE,
+                scope=self.scope.names(),
+                reason=f"not for any size: {proof.failures[prop.name].explanation}",
+                solver=ENGINE,
+                checked_by=(solver.version(),),
+                seconds=seconds,
+            )
+        return before.but(reason=reason, seconds=seconds)
 
     def deeper(
         self, claim: Property[Any], trace: Trace, proof: Induction, started: float

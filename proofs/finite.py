@@ -41,7 +41,7 @@ def settle(
     """Prove a property at a scope, or find a run that violates it (a ``sometimes``: shows it).
 
     An invariant counts only once ``ask`` has answered "unsat" to each of its :func:`scripts`.
-    Raises DesignError if the design has no machine at the scope.
+    Raises DesignError if the design has no machine, or cannot start, at the scope.
     """
     sequential = Sequential(sliced_for(design.system(), [prop]), scope)
     try:
@@ -72,9 +72,7 @@ def scripts(
     later = circuit.all(
         sequential.literal(a, {}, sequential.after) for a in sequential.system.axioms
     )
-    yield "it holds at the start", _script(
-        circuit, [sequential.possible], [*started, always ^ 1]
-    )
+    yield "it holds at the start", _script(circuit, [sequential.possible], [*started, always ^ 1])
     yield "every step keeps it", _script(circuit, inside, [*outside, later ^ 1])
     yield "it excludes violations", _script(circuit, [*inside, sequential.bad(prop)], [c.TRUE])
 

@@ -195,6 +195,7 @@ class Rechecker:
     """Asks of each proof the solver that did not find it, in a process of its own."""
 
     def __init__(self, timeout: float) -> None:
+        self._timeout = timeout
         self._deadline = monotonic() + timeout
         self._worker = Worker()
         self._pool = ThreadPoolExecutor(1)
@@ -209,11 +210,9 @@ class Rechecker:
         return self._answers[proof.text].result()
 
     def ask(self, text: str) -> str:
-        """What z3 answers to a script that no solver of scripts has found, in the same process."""
-        left = int(1000 * (self._deadline - monotonic()))
-        if left <= 0:
-            return "unknown (time limit)"
-        outcome = self._pool.submit(self._worker.solve, "z3", text, left).result()
+        """What z3, in the same process, answers to a script; there is a time limit for each."""
+        milliseconds = int(1000 * self._timeout)
+        outcome = self._pool.submit(self._worker.solve, "z3", text, milliseconds).result()
         return outcome.answer if outcome.answer != "unknown" else f"unknown ({outcome.reason})"
 
     def close(self) -> None:

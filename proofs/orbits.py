@@ -7,6 +7,7 @@ The images are proposals; whoever uses them proves each.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import cached_property
 from itertools import product
 from typing import Any
 
@@ -52,9 +53,7 @@ class Orbits:
                 sorts, indices = (*component.keys, component.value), (*key, value)
                 yield (
                     component.name,
-                    tuple(
-                        self._element(s, i) or i for s, i in zip(sorts, indices, strict=True)
-                    ),
+                    tuple(self._element(s, i) or i for s, i in zip(sorts, indices, strict=True)),
                 )
 
     def _colours(self) -> dict[Element, int]:
@@ -63,9 +62,7 @@ class Orbits:
         while True:
             seen: dict[Element, list[Any]] = {e: [] for e in colour}
             for name, line in self._facts:
-                shades = [
-                    ("e", colour[x]) if isinstance(x, tuple) else ("v", x) for x in line
-                ]
+                shades = [("e", colour[x]) if isinstance(x, tuple) else ("v", x) for x in line]
                 for position, x in enumerate(line):
                     if isinstance(x, tuple):
                         seen[x].append((name, position, *shades))
@@ -122,7 +119,9 @@ class Orbits:
         """Whether an exchange respects what the tables say of the elements among themselves."""
         moved = set(move.values())
         for name, keys, value in related:
-            there = self._value[name, tuple(move.get(k, k) if isinstance(k, tuple) else k for k in keys)]
+            there = self._values[
+                name, tuple(move.get(k, k) if isinstance(k, tuple) else k for k in keys)
+            ]
             expected = move.get(value) if isinstance(value, tuple) else value
             if expected is not None:
                 if there != expected:
@@ -131,13 +130,9 @@ class Orbits:
                 return False
         return True
 
-    @property
-    def _value(self) -> Mapping[tuple[str, tuple[Any, ...]], Any]:
-        cached = self.__dict__.get("_values")
-        if cached is None:
-            cached = {(name, line[:-1]): line[-1] for name, line in self._facts}
-            self.__dict__["_values"] = cached
-        return cached  # type: ignore[no-any-return]
+    @cached_property
+    def _values(self) -> Mapping[tuple[str, tuple[Any, ...]], Any]:
+        return {(name, line[:-1]): line[-1] for name, line in self._facts}
 
     def _moved(self, cube: Cube, move: Mapping[Element, Element]) -> Cube | None:
         image = []

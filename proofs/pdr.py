@@ -20,6 +20,7 @@ from pysat.solvers import Minisat22
 from mapproof.model.language import circuit as c
 from mapproof.model.language.circuit import Circuit, dimacs
 from mapproof.model.language.concrete import Event
+from mapproof.model.language.errors import DesignError
 from mapproof.model.language.latches import Sequential
 from mapproof.model.language.property import Property
 
@@ -54,7 +55,8 @@ def pdr(
     """Prove that the property is never violated (a ``sometimes``: never shown), or find a run to it,
     not always a shortest one.
 
-    ``progress`` is told the frame and the number of clauses.  Raises TimeoutError.
+    ``progress`` is told the frame and the number of clauses.  Raises TimeoutError, and DesignError if
+    the design cannot start at the scope.
     """
     return _Pdr(sequential, prop, monotonic() + timeout, progress).result()
 
@@ -70,8 +72,6 @@ class _Sat:
         self._next = len(circuit.fanin)
         self._sat.add_clause([self._next])
         self._true = self._next
-        self.calls = 0
-        self.true: set[int] = set()
 
     def fresh(self) -> int:
         """A new variable."""
@@ -92,7 +92,6 @@ class _Sat:
         self._sat.add_clause(clause)
 
     def solve(self, assumptions: Sequence[int]) -> bool:
-        self.calls += 1
         while True:
             self._sat.conf_budget(SLICE)
             answer = self._sat.solve_limited(assumptions=assumptions)
@@ -106,7 +105,7 @@ class _Sat:
 
     def model(self) -> Callable[[int], bool]:
         """The truth of circuit literals that were loaded (false elsewhere)."""
-        values: list[int] = self._sat.get_model()
+        values: list[int] = self._sat.get_model() or []
         size = len(values)
 
         def true(literal: int) -> bool:
@@ -167,6 +166,8 @@ class _Pdr:
     # The main loop.
 
     def result(self) -> Invariant | Run:
+        if not self.starts.solve([]):
+            raise DesignError(f"the design has no initial state at scope {self.sequential.scope}")
         while True:
             level = len(self.acts) - 1
             found = self._bad_cube(level)
@@ -250,9 +251,7 @@ class _Pdr:
 
     def _excluded(self, cube: Cube, level: int) -> bool:
         here = set(cube)
-        return any(
-            here.issuperset(other) for frame in self.frames[level:] for other in frame
-        )
+        return any(here.issuperset(other) for frame in self.frames[level:] for other in frame)
 
     def _relative(self, cube: Cube, level: int) -> set[int] | None:
         """None if a step can lead into the cube from outside it, within a frame; else the literals
@@ -285,10 +284,11 @@ class _Pdr:
                 small = self._without_start(less, needed)
         while at < level and self._relative(small, at) is not None:
             at += 1
-        images = [i for i in self.orbits.images(small) if not self._known(i, at)]
+        fresh = dict.fromkeys(self.orbits.images(small))
+        images = [i for i in fresh if not self._known(i, at)]
         alike = self._inductive(images, at - 1)
-        for cube in (small, *alike):
-            self._keep(cube, at)
+        for clause in (small, *alike):
+            self._keep(clause, at)
         if len(alike) == len(images):
             self.families.append((small, *alike))
         return at

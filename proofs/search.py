@@ -125,9 +125,7 @@ def _settled(design: Design[Any], prop: Property[Any], run: Run, deadline: float
                 raise
 
 
-def _smaller(
-    design: Design[Any], prop: Property[Any], run: Run, deadline: float
-) -> Iterator[Run]:
+def _smaller(design: Design[Any], prop: Property[Any], run: Run, deadline: float) -> Iterator[Run]:
     """Runs that are no longer, at smaller and smaller scopes; in the last, no sort can be made
     smaller.  A scope is not tried if a larger one had no such run."""
     system, goal = sliced_for(design.system(), [prop]), _Goal(prop)

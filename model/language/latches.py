@@ -7,17 +7,15 @@ ceil(log2 n) latches.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from . import circuit as c
-from .bounded import State, Stepper, Value
+from .bounded import Stepper, Value
 from .design import System
 from .nodes import BOOL, Component, negate
 from .property import Property
 from .scope import Scope
-
-LEAST = 0  # lowest bit first, everywhere
 
 
 @dataclass(frozen=True)
@@ -54,7 +52,7 @@ class Sequential(Stepper):
         self.first, self.possible, self.first_bits = self.start()
         self.places = tuple(self._places())
 
-    def _places(self) -> Any:
+    def _places(self) -> Iterator[Place]:
         for component, key, place in self.layout.cells():
             entry = place - self.layout.offset[component]
             yield Place(
@@ -85,13 +83,3 @@ class Sequential(Stepper):
         return [
             self.circuit.any(v for i, v in enumerate(value) if i >> bit & 1) for bit in range(width)
         ]
-
-
-def known(literal: int) -> bool:
-    """Whether a literal is a constant."""
-    return literal in (c.FALSE, c.TRUE)
-
-
-def states_of(sequential: Sequential) -> tuple[State, State, State]:
-    """The initial states, the present state, the state after the step."""
-    return sequential.first, sequential.state, sequential.after
