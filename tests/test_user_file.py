@@ -143,7 +143,7 @@ def test_type_checkers_see_mistakes(tmp_path: Path, checker: str) -> None:
     assert {(name, int(line)) for name, line in found} == planted, done.stdout
 
 
-CLASHES = '''\
+CLASHES = """\
 from __future__ import annotations
 
 from mapproof import *
@@ -194,7 +194,7 @@ def ö(s: Memory, x: Page, y: Array) -> Bool:
 design = Design(
     name="clashes", state=Memory, init=boot, operations=[op], properties=[never, ö]
 )
-'''
+"""
 
 
 def test_names_may_be_anything(tmp_path: Path) -> None:
