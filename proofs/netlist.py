@@ -110,8 +110,8 @@ def value_name(sort: Any, index: int) -> str:
     """A value as a reader sees it, without spaces."""
     if sort is BOOL:
         return "yes" if index else "no"
-    names = sort.values if issubclass(sort, Enumeration) else None
-    return "_".join(str(names[index] if names else sort.show(index)).split())
+    shown = sort.values[index] if issubclass(sort, Enumeration) else sort.show(index)
+    return "_".join(str(shown).split())
 
 
 def _codes(sequential: Sequential) -> Iterator[str]:
