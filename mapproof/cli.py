@@ -64,7 +64,8 @@ class _Program(click.Group):
             click.echo(error.format_message(), err=True)
         except click.UsageError as error:
             command = error.ctx.command_path if error.ctx else "mapproof"
-            _complain(f"{error.format_message()} (see '{command} --help')")
+            message = " ".join(error.format_message().split())
+            _complain(f"{message} (see '{command} --help')")
         except (click.ClickException, DesignError) as error:
             _complain(error.format_message() if isinstance(error, click.ClickException) else error)
         except (Exception, RecursionError) as error:
@@ -553,6 +554,43 @@ def explore(design: str, sizes: dict[str, int], limit: int, as_json: bool) -> in
             f"  {states}, depth {found.depth}, {monotonic() - started:.2f} s"
         )
     return 0 if found.complete else 3
+
+
+@main.command()
+@click.argument("target")
+@click.option(
+    "--to",
+    "kind",
+    type=click.Choice(["smt2", "aiger", "btor2"]),
+    required=True,
+    help="Obligations for any size, or the system at a scope in bits or in words.",
+)
+@_SCOPE
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    metavar="FILE_OR_DIR",
+    help="Where to write; a name without ending is a folder. Default: standard output.",
+)
+def export(target: str, kind: str, sizes: dict[str, int], output: Path | None) -> int:
+    """Write the claims of a design for other tools.
+
+    smt2: one SMT-LIB script for each cell of the proof, unsatisfiable where the cell is met.
+    aiger, btor2: for each property a circuit whose bad state is a violation; *.aag is AIGER as text.
+    """
+    from .exporting import exported, save
+
+    chosen = Catalog().target(target)
+    (scope,) = _scopes([chosen], sizes)
+    with told_plainly(chosen.file):
+        documents = interruptible(lambda: exported(chosen, kind, scope, output))
+    paths = save(documents, kind, output)
+    for path in paths:
+        click.echo(path)
+    if not paths:
+        click.echo(documents[0].content, nl=False)
+    return 0
 
 
 @main.command()

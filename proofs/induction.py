@@ -219,6 +219,7 @@ class Rechecker:
     """Asks of each proof the solver that did not find it, while the prover goes on."""
 
     def __init__(self, timeout: float, pool: Solvers | None = None) -> None:
+        self._timeout = timeout
         self._deadline = monotonic() + timeout
         self._pool = pool or shared()
         self._answers: dict[str, Future[Outcome]] = {}
@@ -232,6 +233,11 @@ class Rechecker:
     def answer(self, proof: Proof) -> Outcome:
         """What the other solver says of the same claim."""
         return self._answers[proof.text].result()
+
+    def ask(self, text: str) -> str:
+        """What z3 answers to a script; there is a time limit for each."""
+        outcome = self._pool.submit("z3", text, monotonic() + self._timeout).result()
+        return outcome.answer if outcome.answer != "unknown" else f"unknown ({outcome.reason})"
 
     def close(self) -> None:
         """Drop what has not been re-checked."""
