@@ -153,8 +153,7 @@ def _smaller(
             hopeless.append(small)
         return shorter
 
-    close = _touched(run, sizes)
-    candidates = [close] if close != sizes else []
+    candidates = [close for room in (0, 1) if (close := _touched(run, sizes, room)) != sizes]
     before = None
     while sizes != before:
         before = sizes
@@ -169,14 +168,14 @@ def _smaller(
             candidates = []
 
 
-def _touched(run: Run, sizes: dict[Any, int]) -> dict[Any, int]:
-    """The sizes that have room for what the events of a run name, and one element more."""
+def _touched(run: Run, sizes: dict[Any, int], room: int) -> dict[Any, int]:
+    """The sizes that hold what the events of a run name, with room for so many elements more."""
     small = dict.fromkeys(sizes, 1)
     for event in run.events:
         for parameter, value in zip(event.transition.parameters, event.arguments, strict=True):
             if parameter.sort in small:
                 small[parameter.sort] = max(small[parameter.sort], value + 1)
-    return {sort: min(sizes[sort], size + 1) for sort, size in small.items()}
+    return {sort: min(sizes[sort], size + room) for sort, size in small.items()}
 
 
 def _shortest(hunt: _Hunt, goal: _Goal, depth: int, deadline: float) -> Run | None:
