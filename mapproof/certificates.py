@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import tempfile
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +15,7 @@ from mapproof.proofs.certificate import SUFFIX, NotACertificate, Rejected, read_
 from mapproof.proofs.verdict import Result
 from mapproof.proofs.verify import Checked, Standing
 
+from . import files
 from .catalog import Catalog
 from .jsonout import VERSION
 from .text import counted, fold
@@ -43,27 +41,10 @@ def write(result: Result, folder: Path) -> Result:
         ) from None
     path = folder / re.sub(r"[^\w.-]", "_", f"{result.design}.{result.property}{SUFFIX}")
     try:
-        _replace(path, text)
+        files.write(path, text.encode())
     except OSError as error:
         raise DesignError(f"cannot write {path}: {error.strerror or error}") from None
     return result.but(certificate_file=str(path))
-
-
-def _replace(path: Path, text: str) -> None:
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(name, 0o666 & ~umask)
-        os.replace(name, path)
-    except BaseException:
-        with suppress(OSError):
-            os.unlink(name)
-        raise
 
 
 def design_for(catalog: Catalog, given: Design[Any] | None) -> Callable[[str], Design[Any] | None]:

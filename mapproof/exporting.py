@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, cast
 
@@ -13,6 +10,7 @@ from mapproof.model.language import DesignError
 from mapproof.proofs.export import Document, Format, cells, stream, systems
 
 from .catalog import Target
+from .files import write
 
 ENDINGS = {"smt2": (".smt2",), "aiger": (".aig", ".aag"), "btor2": (".btor2", ".btor")}
 
@@ -69,19 +67,3 @@ def save(documents: list[Document], kind: str, output: Path | None) -> list[Path
     except OSError as error:
         raise DesignError(f"cannot write {output}: {error.strerror or error}") from None
     return paths
-
-
-def write(path: Path, content: bytes) -> None:
-    """Write a file so that nobody sees half of it.  Raises OSError."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        mask = os.umask(0)
-        os.umask(mask)
-        os.chmod(name, 0o666 & ~mask)
-        os.replace(name, path)
-    except BaseException:
-        with suppress(OSError):
-            os.unlink(name)
-        raise

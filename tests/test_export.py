@@ -17,7 +17,7 @@ from hypothesis import event
 
 from mapproof.catalog import Catalog
 from mapproof.cli import main
-from mapproof.exporting import write
+from mapproof.files import write
 from mapproof.model.designs.kpt import kpt
 from mapproof.model.language import Design, DesignError, Scope
 from mapproof.model.language.bounded import slots_of
