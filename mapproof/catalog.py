@@ -95,6 +95,13 @@ class Catalog:
         hint = suggestion(name, self.designs)
         raise DesignError(f"there is no design {name} ({LIST_DESIGNS}){hint}")
 
+    def built_in(self, name: str) -> Design[Any] | None:
+        """The built-in design of that name, if there is one."""
+        try:
+            return self.design_named(name)
+        except DesignError:
+            return None
+
     # Targets.
 
     def targets(self, texts: Iterable[str]) -> list[Target]:

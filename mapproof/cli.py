@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from io import TextIOWrapper
 from pathlib import Path
 from time import monotonic
@@ -20,7 +21,9 @@ from .progress import Progress
 from .running import INTERRUPTED, interruptible, leave
 
 if TYPE_CHECKING:
+    from mapproof.proofs.cache import Cache
     from mapproof.proofs.verdict import Result
+    from mapproof.proofs.worker import Solvers
 
 CLOSED_PIPE = 141  # 128 + SIGPIPE, as shells have it
 LONGEST = 1e6  # seconds
@@ -61,7 +64,8 @@ class _Program(click.Group):
             click.echo(error.format_message(), err=True)
         except click.UsageError as error:
             command = error.ctx.command_path if error.ctx else "mapproof"
-            _complain(f"{error.format_message()} (see '{command} --help')")
+            message = " ".join(error.format_message().split())
+            _complain(f"{message} (see '{command} --help')")
         except (click.ClickException, DesignError) as error:
             _complain(error.format_message() if isinstance(error, click.ClickException) else error)
         except (Exception, RecursionError) as error:
@@ -154,6 +158,15 @@ _EFFORT = _options(
         callback=_seconds,
         help="Seconds for the proof, and for the search of each property.",
     ),
+    click.option(
+        "--cache",
+        type=click.Choice(["on", "read-only", "verify", "off"]),
+        metavar="MODE",
+        default="on",
+        show_default=True,
+        help="Use of solvers' earlier answers: on, read-only, off; verify: solve again, compare.",
+    ),
+    click.option("--cache-dir", metavar="DIR", help="Where they are kept."),
 )
 
 
@@ -176,11 +189,20 @@ def main() -> None:
 # check and review
 
 
+def _start_solvers() -> None:
+    """The workers load their solvers while the design is read."""
+    from mapproof.proofs.worker import shared
+
+    shared()
+
+
 class _Session:
     """Checks designs one after the other and remembers the worst exit code."""
 
-    def __init__(self, effort: Mapping[str, Any]) -> None:
+    def __init__(self, effort: Mapping[str, Any], certificates: Path | None = None) -> None:
         self.effort = effort
+        self.certificates = certificates
+        self.solvers, self.kept = _solvers(effort["cache"], effort["cache_dir"])
         self.progress = Progress()
         self.errors: list[str] = []
         self.seconds = 0.0
@@ -194,14 +216,40 @@ class _Session:
             scope=sizes,
             timeout=self.effort["timeout"],
             only=target.only,
+            certify=self.certificates is not None,
+            solvers=self.solvers,
         )
         started = monotonic()
         try:
             with told_plainly(target.file):
-                return interruptible(lambda: check(target.design, options, self.progress))
+                found = interruptible(lambda: check(target.design, options, self.progress))
         finally:
             self.progress.clear()
             self.seconds = monotonic() - started
+            self._complain_of_cache()
+        if self.certificates is None:
+            return found
+        from .certificates import write
+
+        return [write(result, self.certificates) for result in found]
+
+    def _complain_of_cache(self) -> None:
+        if self.kept is not None and self.kept.complaint:
+            _complain(self.kept.complaint)
+            self.kept.complaint = ""
+
+
+def _solvers(mode: str, folder: str | None) -> tuple[Solvers, Cache | None]:
+    """The workers, and the cache that the options say."""
+    from mapproof.proofs.worker import shared
+
+    if mode == "off":
+        return shared(), None
+    from mapproof.proofs.cache import Cache, CachedPool, Mode, default_folder
+
+    place = Path(folder) if folder else default_folder()
+    kept = Cache(place, read_only=mode in (Mode.READ_ONLY, Mode.VERIFY))
+    return CachedPool(shared(), kept, Mode(mode)), kept
 
 
 def exit_code(results: Sequence[Result], *, require_proof: bool) -> int:
@@ -238,18 +286,22 @@ def _scopes(targets: Sequence[Target], sizes: Mapping[str, int]) -> list[dict[An
 @_EFFORT
 @_JSON
 @_GRAPH
+@click.option("--certificates", metavar="DIR", help="Write a certificate of each proof.")
 def check(
     targets: tuple[str, ...],
     sizes: dict[str, int],
     require_proof: bool,
     as_json: bool,
     graph: Path | None,
+    certificates: str | None,
     **effort: Any,
 ) -> int:
     """Prove the properties of designs, or find counterexamples."""
+    _start_solvers()
     chosen = Catalog().targets(targets)
     scopes = _scopes(chosen, sizes)
-    session = _Session(effort)
+    folder = None if certificates is None else _folder(certificates)
+    session = _Session(effort, folder)
     results: list[Result] = []
     interrupted = False
     for target, scope in zip(chosen, scopes, strict=True):
@@ -277,7 +329,20 @@ def check(
         raise click.Abort
     if graph is not None:
         _draw(results, graph, quiet=as_json)
+    if folder is not None and not as_json:
+        number = sum(bool(r.certificate_file) for r in results)
+        click.echo(f"\n{number} certificate{'' if number == 1 else 's'}: {folder}")
     return 2 if session.errors else exit_code(results, require_proof=require_proof)
+
+
+def _folder(name: str) -> Path:
+    """The folder, which is there after this.  Raises DesignError."""
+    path = Path(name)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DesignError(f"cannot make the folder {path}: {error.strerror or error}") from None
+    return path
 
 
 def _draw(results: Sequence[Result], path: Path, *, quiet: bool) -> None:
@@ -318,6 +383,7 @@ def review(
     **effort: Any,
 ) -> int:
     """Compare a design with its patched version; the exit code is that of AFTER."""
+    _start_solvers()
     from .jsonout import results_json
     from .review import Review, Side, markdown, text
 
@@ -349,6 +415,76 @@ def _write(path: Path, content: str) -> None:
         path.write_text(content, encoding="utf-8")
     except OSError as error:
         raise DesignError(f"cannot write {path}: {error.strerror or error}") from None
+
+
+# verify
+
+
+@main.command()
+@click.argument("certificates", nargs=-1, required=True, metavar="CERTIFICATE...")
+@click.option("--design", "target", metavar="TARGET", help="The design that they must be about.")
+@click.option(
+    "--solver",
+    "solvers",
+    multiple=True,
+    type=click.Choice(["cvc5", "z3"]),
+    help="Who solves each obligation (may be repeated); otherwise the one that did not find it.",
+)
+@click.option(
+    "--timeout",
+    type=float,
+    default=60.0,
+    show_default=True,
+    metavar="S",
+    callback=_seconds,
+    help="Seconds for each certificate.",
+)
+@_JSON
+def verify(
+    certificates: tuple[str, ...],
+    target: str | None,
+    solvers: tuple[str, ...],
+    timeout: float,
+    as_json: bool,
+) -> int:
+    """Check certificates again, with solvers that did not find the proofs.
+
+    A certificate must be about the design of --design, or else the built-in one of its name; where
+    there is none, what is checked is the transition system in the file.
+
+    Exit codes: 0 every claim holds, 1 rejected, 2 not a certificate, 3 a solver gave up.
+    """
+    _start_solvers()
+    from mapproof.proofs.verify import Checked, Standing, Verifier
+
+    from .certificates import checked_json, checked_text, design_for, worst
+
+    catalog = Catalog()
+    chosen = catalog.target(target) if target is not None else None
+    progress = Progress()
+    verifier = Verifier(tuple(dict.fromkeys(solvers)), timeout, progress)
+    find = design_for(catalog, chosen.design if chosen else None)
+
+    def check_file(name: str) -> Checked:
+        try:
+            data = Path(name).read_bytes()
+        except OSError as error:
+            return Checked(Standing.UNREADABLE, f"cannot read it: {error.strerror or error}")
+        return verifier.verify(data, find)
+
+    found: list[tuple[str, Checked]] = []
+    for name in certificates:
+        try:
+            with told_plainly(chosen.file if chosen else None):
+                checked = interruptible(partial(check_file, name))
+        finally:
+            progress.clear()
+        if not as_json:
+            click.echo("\n" * bool(found) + checked_text(name, checked))
+        found.append((name, checked))
+    if as_json:
+        click.echo(checked_json(found))
+    return worst(checked for _, checked in found)
 
 
 # The rest
@@ -451,6 +587,43 @@ def mutate(design: str, timeout: float, as_json: bool) -> int:
             progress.clear()
     click.echo(mutation_json(found) if as_json else mutation_text(found))
     return 0 if found.enough else 1
+
+
+@main.command()
+@click.argument("target")
+@click.option(
+    "--to",
+    "kind",
+    type=click.Choice(["smt2", "aiger", "btor2"]),
+    required=True,
+    help="Obligations for any size, or the system at a scope in bits or in words.",
+)
+@_SCOPE
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    metavar="FILE_OR_DIR",
+    help="Where to write; a name without ending is a folder. Default: standard output.",
+)
+def export(target: str, kind: str, sizes: dict[str, int], output: Path | None) -> int:
+    """Write the claims of a design for other tools.
+
+    smt2: one SMT-LIB script for each cell of the proof, unsatisfiable where the cell is met.
+    aiger, btor2: for each property a circuit whose bad state is a violation; *.aag is AIGER as text.
+    """
+    from .exporting import exported, save
+
+    chosen = Catalog().target(target)
+    (scope,) = _scopes([chosen], sizes)
+    with told_plainly(chosen.file):
+        documents = interruptible(lambda: exported(chosen, kind, scope, output))
+    paths = save(documents, kind, output)
+    for path in paths:
+        click.echo(path)
+    if not paths:
+        click.echo(documents[0].content, nl=False)
+    return 0
 
 
 @main.command()

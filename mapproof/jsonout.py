@@ -69,7 +69,7 @@ def _result(result: Result, role: Role) -> dict[str, Any]:
         "witness": None if trace is None else _witness(trace, result),
         "replayed": result.replayed,
         "lemmas": list(result.lemmas),
-        "certificate": None,
+        "certificate": result.certificate_file or None,
         "checked_by": list(result.checked_by),
         "solver": result.solver or None,
         "assumptions": list(result.assumptions),

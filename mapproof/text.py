@@ -80,7 +80,9 @@ def established(result: Result) -> str:
 
 
 def limits(result: Result) -> str:
-    """What is known of a claim that is neither proved nor violated, and why no more."""
+    """What is known of a claim that is neither proved for any size nor violated, and why no more."""
+    if result.verdict is Verdict.PROVED_AT_SCOPE:
+        return result.reason
     if result.verdict not in (Verdict.HOLDS_TO_DEPTH, Verdict.UNKNOWN, Verdict.VACUOUS):
         return ""
     parts: list[str] = []

@@ -7,7 +7,7 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from functools import cached_property
 from time import monotonic
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mapproof.model.language import solver
 from mapproof.model.language.design import Design
@@ -16,14 +16,21 @@ from mapproof.model.language.property import Property
 from mapproof.model.language.scope import Scope
 from mapproof.model.language.unbounded import check_stratified
 
+from .finite import settle
 from .induction import Failure, Induction, Prover, Rechecker, induction, other_solver
+from .pdr import ENGINE
 from .search import Searched, search
 from .trace import Trace
 from .verdict import Result, Verdict
 from .walks import Walks
+from .worker import Solvers
+
+if TYPE_CHECKING:
+    from .certificate import Certificate
 
 REPLAY = "concrete replay"
 SAT = "glucose"
+FIRST_DEPTH = 4  # what is not violated so soon goes to the finite-scope prover, then deeper
 
 Progress = Callable[[str], None]
 
@@ -34,13 +41,16 @@ class Options:
 
     depth: most steps of a bounded search (of a ``sometimes``: twice as many); scope: sizes by sort
     class, over those of the design; timeout: seconds for the proof as a whole, and for each search;
-    only: names of the properties to report, all if empty.
+    only: names of the properties to report, all if empty; certify: results of proofs have their
+    certificates; solvers: who is asked, the workers of this process if None.
     """
 
     depth: int = 10
     scope: Mapping[Any, int] = field(default_factory=dict)
     timeout: float = 60.0
     only: Sequence[str] = ()
+    certify: bool = False
+    solvers: Solvers | None = None
 
 
 def check(
@@ -58,7 +68,7 @@ def check(
     check_stratified(design.system())
     jobs = [p for p in design.properties if p.kind == "sometimes"]
     claims = [p for p in wanted if p.kind != "sometimes"]
-    with closing(Rechecker(options.timeout)) as rechecker:
+    with closing(Rechecker(options.timeout, options.solvers)) as rechecker:
         run = _Run(design, options, progress, rechecker)
         proof, seconds = run.proof(claims)
         results = run.searched([p for p in claims if p not in proof.proved], jobs, proof)
@@ -66,9 +76,20 @@ def check(
             r for r in results.values() if r.kind == "sometimes" and r.verdict is not Verdict.PROVED
         ]
         for prop in claims:
-            if prop.name not in results:
+            if prop.name in results:
+                results[prop.name] = unless_idle(results[prop.name], idle)
+            else:
                 results[prop.name] = run.proved(prop, proof, idle).but(seconds=seconds)
     return [results[p.name] for p in wanted]
+
+
+def unless_idle(result: Result, idle: Sequence[Result]) -> Result:
+    """A proof at a scope counts only if the design was seen to do its job."""
+    if result.verdict is not Verdict.PROVED_AT_SCOPE or not idle:
+        return result
+    names = ", ".join(r.property for r in idle)
+    reason = f"it holds at the scope, but the design was not seen to do its job: {names}"
+    return result.but(verdict=Verdict.UNKNOWN, reason=f"{reason}; {result.reason}")
 
 
 class _Run:
@@ -94,7 +115,7 @@ class _Run:
             self.design,
             [p for p in claims if p.name not in false],
             [p for p in helpers if p.name not in false],
-            Prover(self.design.system(), self.options.timeout),
+            Prover(self.design.system(), self.options.timeout, self.options.solvers),
             self.progress,
             self.rechecker.submit,
         )
@@ -115,32 +136,40 @@ class _Run:
         cells = [c for name in (prop.name, *uses) for c in proof.cells_of(name)]
         for cell in cells:
             self.progress(f"{cell.cell.name} (second solver)")
-            answer = self.rechecker.answer(cell).answer
-            if answer != "unsat":
-                other = other_solver(cell.found_by)
-                reason = (
-                    f"{other} answers {answer} to {cell.cell.name}, which {cell.found_by} proved"
-                )
+            answer = self.rechecker.answer(cell)
+            if answer.answer != "unsat":
+                other, name = other_solver(cell.found_by), cell.cell.name
+                doubt = f"{other} gave up on {name} ({answer.reason})"
+                if answer.answer == "sat":
+                    doubt = f"{other} answers sat to {name}"
+                reason = f"{doubt}, which {cell.found_by} proved"
                 return self.base(prop, Verdict.UNKNOWN, reason=reason)
         if idle:
             names = ", ".join(r.property for r in idle)
             reason = f"inductive, but the design was not seen to do its job: {names}"
             return self.base(prop, Verdict.UNKNOWN, lemmas=uses, reason=reason)
         finders = sorted({c.found_by for c in cells}) or [solver.version()]
-        others = sorted({other_solver(c.found_by) for c in cells})
+        others = sorted({self.rechecker.answer(c).solver for c in cells})
         return self.base(
             prop,
             Verdict.PROVED,
             lemmas=uses,
             solver=", ".join(finders),
             checked_by=tuple(others),
+            certificate=self.certificate(prop, proof) if self.options.certify else None,
         )
+
+    def certificate(self, prop: Property[Any], proof: Induction) -> Certificate:
+        from .certificate import certificate
+
+        return certificate(self.design, prop.name, proof)
 
     def searched(
         self, claims: Sequence[Property[Any]], jobs: Sequence[Property[Any]], proof: Induction
     ) -> dict[str, Result]:
         """Claims that are not inductive: violated, or they hold to the depth that was searched.  And
-        each ``sometimes``: proved by a run that shows it, from a walk or else from a search."""
+        each ``sometimes``: proved by a run that shows it.  A short search comes first, then the prover
+        for the scope, then, for what it does not settle in time, the search to the full depth."""
         depth = self.options.depth
         results: dict[str, Result] = {}
         todo: dict[Property[Any], int] = {}
@@ -153,17 +182,71 @@ class _Run:
                 results[job.name] = self.judged(job, found, proof, 0.0)
         for claim in claims:  # a walk that refutes a claim says how deep to look
             todo[claim] = max(depth, proof.failures[claim.name].steps)
-        results |= self.search(todo, proof)
+        results |= self.search({p: min(todo[p], FIRST_DEPTH) for p in todo}, proof)
+        left: dict[Property[Any], int] = {}
+        for prop, most in todo.items():
+            before = results[prop.name]
+            if before.trace is None:
+                settled = self.settled(prop, before, proof)
+                if settled is not None:
+                    results[prop.name] = settled
+                elif before.verdict is Verdict.HOLDS_TO_DEPTH or before.kind == "sometimes":
+                    left[prop] = most
+        results |= self.search(left, proof)
         for job in jobs:
             if results[job.name].verdict is Verdict.UNKNOWN and self.impossible(job):
                 why = "it can never happen: its negation is inductive"
                 results[job.name] = results[job.name].but(verdict=Verdict.VACUOUS, reason=why)
         return results
 
+    def settled(self, prop: Property[Any], before: Result, proof: Induction) -> Result | None:
+        """What a finite-scope prover makes of what a short search left open, if anything."""
+        started = monotonic()
+
+        def told(frame: int, clauses: int) -> None:
+            where = f"{self.design.name}::{prop.name} at {self.scope}"
+            self.progress(f"{where}: frame {frame}, {clauses} clauses")
+
+        timeout = self.options.timeout
+        try:
+            found = settle(self.design, prop, self.scope, timeout, self.rechecker.ask, told)
+        except DesignError:  # no machine or no start at the scope: nothing can be said of it
+            return None
+        if found.trace is not None:
+            return self.deeper(prop, found.trace, proof, started)
+        if found.invariant is None:
+            return None
+        seconds = before.seconds + monotonic() - started
+        if prop.kind == "sometimes":
+            reason = f"it cannot happen at {self.scope}, at whatever depth"
+            return before.but(reason=reason, depth=None, seconds=seconds)
+        return self.base(
+            prop,
+            Verdict.PROVED_AT_SCOPE,
+            scope=self.scope.names(),
+            reason=f"not for any size: {proof.failures[prop.name].explanation}",
+            solver=ENGINE,
+            checked_by=(solver.version(),),
+            seconds=seconds,
+        )
+
+    def deeper(self, prop: Property[Any], trace: Trace, proof: Induction, started: float) -> Result:
+        """A run that is longer than was searched; of a violation, a shortest one if time allows."""
+        depth, note = len(trace.events), ""
+        found = Searched(trace, depth, self.scope)
+        if prop.kind != "sometimes":
+            shortest = search(self.design, {prop: depth}, self.scope, self.options.timeout)
+            found = shortest[prop.name]
+            if found.trace is None:
+                found = Searched(trace, depth, self.scope)
+                note = "there may be a shorter run: the search for it reached the time limit"
+        result = self.judged(prop, found, proof, monotonic() - started)
+        return result.but(reason=note, solver=ENGINE if found.trace is trace else SAT)
+
     def impossible(self, job: Property[Any]) -> bool:
         """Both solvers prove that a ``sometimes`` never holds."""
         helpers = [*(p for p in self.design.properties if p.kind == "always"), *self.design.lemmas]
-        prover = Prover(self.design.system(), self.options.timeout)
+        prover = Prover(self.design.system(), self.options.timeout, self.options.solvers)
         found = self.rechecker.submit
         proof = induction(self.design, [job.never()], helpers, prover, self.progress, found)
         cells = proof.proofs.values()

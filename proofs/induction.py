@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any
@@ -15,24 +16,29 @@ from mapproof.model.language.solver import Outcome
 from mapproof.model.language.unbounded import Scripts
 
 from . import second
-from .obligations import Obligation, label, obligations
-from .worker import Worker
+from .obligations import Obligation, label, obligations, to_solve
+from .worker import NOW, SOON, Solvers, shared
 
 # z3's first attempts are bounded by its own count of work, so that results do not depend on the
 # speed of the machine: most cells need a tenth of this, and those that need more are cvc5's.
 FIRST_EFFORT = 100_000
 LAST_EFFORT = 20_000_000
-OUT_OF_TIME = Outcome("unknown", (), "time limit")
+AHEAD = 16  # cells whose scripts are written while one is solved
 
 
 @dataclass(frozen=True)
 class Proof:
-    """One cell that is met: by which solver, from which invariants, in which text."""
+    """One cell that is met: by which solver, from which invariants (in this order), in which text."""
 
     cell: Obligation
-    invariants: frozenset[str]
+    hypotheses: tuple[str, ...]
     found_by: str
     text: str
+
+    @property
+    def invariants(self) -> frozenset[str]:
+        """The names of the invariants."""
+        return frozenset(self.hypotheses)
 
 
 @dataclass(frozen=True)
@@ -101,21 +107,24 @@ def induction(
     result = Induction()
     standing = {p.name: p for p in (*claims, *lemmas)}
     grid = {name: obligations(design, [p]) for name, p in standing.items()}
-    # A claim that no transition touches keeps its cells, so that a solver has seen it, too.
-    cells = {name: [o for o in row if not o.trivial] or row for name, row in grid.items()}
-    while True:
-        needed = _needed([p for p in claims if p.name in standing], standing, cells, result.proofs)
-        todo = next((c for c in needed if not _met(result.proofs.get(c.name), standing)), None)
-        if todo is None:
-            break
-        progress(todo.name)
-        outcome = prover.prove(todo, [p for p in standing.values() if p.kind == "always"])
-        if isinstance(outcome, Failure):
-            result.failures[todo.prop.name] = outcome
-            del standing[todo.prop.name]
-        else:
-            result.proofs[todo.name] = outcome
-            found(outcome)
+    cells = {name: to_solve(row) for name, row in grid.items()}
+    with prover.at_work():
+        while True:
+            left = [p for p in claims if p.name in standing]
+            needed = _needed(left, standing, cells, result.proofs)
+            unmet = [c for c in needed if not _met(result.proofs.get(c.name), standing)]
+            if not unmet:
+                break
+            todo, hypotheses = unmet[0], [p for p in standing.values() if p.kind == "always"]
+            progress(todo.name)
+            prover.ahead(unmet[:AHEAD], hypotheses)
+            outcome = prover.prove(todo, hypotheses)
+            if isinstance(outcome, Failure):
+                result.failures[todo.prop.name] = outcome
+                del standing[todo.prop.name]
+            else:
+                result.proofs[todo.name] = outcome
+                found(outcome)
     kept = {c.name for c in needed}
     result.proofs = {n: p for n, p in result.proofs.items() if n in kept}
     result.proved = tuple(p for p in (*claims, *lemmas) if p.name in standing)
@@ -147,78 +156,94 @@ def _needed(
 class Prover:
     """Settles cells: z3 with few hypotheses, cvc5 with all, z3 with all and what time is left."""
 
-    def __init__(self, system: System, timeout: float) -> None:
+    def __init__(self, system: System, timeout: float, pool: Solvers | None = None) -> None:
         self.system = system
         self.deadline = monotonic() + timeout
         self._scripts = Scripts()
-        self._solver = solver.Z3()
+        self._pool = pool or shared()
+        self._begun: set[tuple[str, int]] = set()
+        self._asked: dict[str, Future[Outcome]] = {}
+
+    @contextmanager
+    def at_work(self) -> Iterator[None]:
+        """What was begun for the prover is given up at the end."""
+        try:
+            yield
+        finally:
+            self._pool.drop(self._asked.values())
+
+    def ahead(self, cells: Iterable[Obligation], hypotheses: Sequence[Property[Any]]) -> None:
+        """Begin with the first attempt at some cells, which are likely to be next."""
+        for cell in cells:
+            if (cell.name, len(hypotheses)) not in self._begun:
+                self._begun.add((cell.name, len(hypotheses)))
+                self._first(self._text(cell, cell.near(hypotheses)))
 
     def prove(self, cell: Obligation, hypotheses: Sequence[Property[Any]]) -> Proof | Failure:
         """The proof of a cell from hypotheses, or why there is none."""
         near = cell.near(hypotheses)
-        outcome = self._z3(self._text(cell, near), FIRST_EFFORT)
+        outcome = self._first(self._text(cell, near)).result()
         if outcome.answer == "unsat":
-            return self._proof(cell, near, outcome, solver.version())
+            return self._proof(cell, near, outcome)
         if outcome.answer == "sat" and len(near) == len(hypotheses):
             return Failure(cell, "sat")
         text = self._text(cell, hypotheses)
-        outcome = self._cvc5(text)
+        outcome = self._solve("cvc5", text)
         if outcome.answer == "unsat":
-            return self._proof(cell, hypotheses, outcome, second.version())
-        outcome = self._z3(text, LAST_EFFORT)
+            return self._proof(cell, hypotheses, outcome)
+        outcome = self._solve("z3", text, LAST_EFFORT)
         if outcome.answer == "unsat":
-            return self._proof(cell, hypotheses, outcome, solver.version())
+            return self._proof(cell, hypotheses, outcome)
         return Failure(cell, outcome.answer, outcome.reason)
 
     def _proof(
-        self, cell: Obligation, hypotheses: Iterable[Property[Any]], outcome: Outcome, name: str
+        self, cell: Obligation, hypotheses: Iterable[Property[Any]], outcome: Outcome
     ) -> Proof:
         used = [h for h in hypotheses if label(h) in outcome.core]
-        return Proof(cell, frozenset(h.name for h in used), name, self._text(cell, used))
+        return Proof(cell, tuple(h.name for h in used), outcome.solver, self._text(cell, used))
 
     def _text(self, cell: Obligation, hypotheses: Iterable[Property[Any]]) -> str:
         return cell.text(self._scripts, self.system, hypotheses)
 
-    def _z3(self, text: str, effort: int = 0) -> Outcome:
-        left = self._left()
-        return self._solver.solve(text, left, effort) if left else OUT_OF_TIME
+    def _first(self, text: str) -> Future[Outcome]:
+        if text not in self._asked:
+            submit = self._pool.submit
+            self._asked[text] = submit("z3", text, self.deadline, FIRST_EFFORT, SOON)
+        return self._asked[text]
 
-    def _cvc5(self, text: str) -> Outcome:
-        left = self._left()
-        return second.solve_text(text, left) if left else OUT_OF_TIME
-
-    def _left(self) -> int:
-        return max(0, int(1000 * (self.deadline - monotonic())))
+    def _solve(self, name: str, text: str, effort: int = 0) -> Outcome:
+        return self._pool.submit(name, text, self.deadline, effort, NOW).result()
 
 
 class Rechecker:
-    """Asks of each proof the solver that did not find it, in a process of its own."""
+    """Asks of each proof the solver that did not find it, while the prover goes on."""
 
-    def __init__(self, timeout: float) -> None:
+    def __init__(self, timeout: float, pool: Solvers | None = None) -> None:
+        self._timeout = timeout
         self._deadline = monotonic() + timeout
-        self._worker = Worker()
-        self._pool = ThreadPoolExecutor(1)
+        self._pool = pool or shared()
         self._answers: dict[str, Future[Outcome]] = {}
 
     def submit(self, proof: Proof) -> None:
         """Begin to re-check a proof."""
-        self._answers[proof.text] = self._pool.submit(self._recheck, proof)
+        if proof.text not in self._answers:
+            other = "cvc5" if proof.found_by.startswith("z3") else "z3"
+            self._answers[proof.text] = self._pool.submit(other, proof.text, self._deadline)
 
     def answer(self, proof: Proof) -> Outcome:
         """What the other solver says of the same claim."""
         return self._answers[proof.text].result()
 
+    def ask(self, text: str) -> str:
+        """What z3 answers to a script; there is a time limit for each."""
+        outcome = self._pool.submit("z3", text, monotonic() + self._timeout).result()
+        return outcome.answer if outcome.answer != "unknown" else f"unknown ({outcome.reason})"
+
     def close(self) -> None:
         """Drop what has not been re-checked."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
-        self._worker.close()
-
-    def _recheck(self, proof: Proof) -> Outcome:
-        left = int(1000 * (self._deadline - monotonic()))
-        other = "z3" if proof.found_by == second.version() else "cvc5"
-        return self._worker.solve(other, proof.text, left) if left > 0 else OUT_OF_TIME
+        self._pool.drop(self._answers.values())
 
 
 def other_solver(found_by: str) -> str:
-    """The solver that re-checks what a solver found."""
-    return solver.version() if found_by == second.version() else second.version()
+    """Name and version of the solver that re-checks what a solver found."""
+    return second.version() if found_by.startswith("z3") else solver.version()

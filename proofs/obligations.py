@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from mapproof.model.language.design import Design, System
 from mapproof.model.language.nodes import (
@@ -16,8 +16,23 @@ from mapproof.model.language.nodes import (
     negate,
 )
 from mapproof.model.language.operation import Transition
-from mapproof.model.language.property import Property
+from mapproof.model.language.property import Kind
 from mapproof.model.language.unbounded import Scripts, after, ascii_name
+
+C = TypeVar("C", bound="Claim")
+
+
+class Claim(Protocol):
+    """What an obligation needs to know of a property: it may also come from a certificate."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def kind(self) -> Kind: ...
+
+    def closed(self, epoch: int = 0, /) -> Node:
+        """The claim of the old (0) or the new (1) state; a step sees both."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -30,7 +45,7 @@ class Obligation:
 
     design: str
     transition: Transition
-    prop: Property[Any]
+    prop: Claim
     goal: Node
     initial: bool
 
@@ -38,7 +53,7 @@ class Obligation:
     def name(self) -> str:
         return f"{self.design}::{self.transition.name}::{self.prop.name}"
 
-    def text(self, scripts: Scripts, system: System, hypotheses: Iterable[Property[Any]]) -> str:
+    def text(self, scripts: Scripts, system: System, hypotheses: Iterable[Claim]) -> str:
         """The obligation as an SMT-LIB script that is unsatisfiable where it is met."""
         facts = [(f"assumption.{i}", axiom) for i, axiom in enumerate(system.axioms)]
         if not self.initial:
@@ -46,7 +61,7 @@ class Obligation:
         facts += [("%when", self.transition.when), ("%goal", negate(self.goal))]  # no map's name
         return scripts.script([(n, f) for n, f in facts if f != TRUE_NODE], [self.name])
 
-    def near(self, hypotheses: Iterable[Property[Any]]) -> list[Property[Any]]:
+    def near(self, hypotheses: Iterable[C]) -> list[C]:
         """The hypotheses that speak only of what the obligation speaks of: mostly they suffice."""
         about = _mutable(self.goal, self.transition.when, self.prop.closed())
         return [h for h in hypotheses if _mutable(h.closed()) <= about]
@@ -60,7 +75,7 @@ class Obligation:
         return not self.initial and self.prop.kind == "always" and self.goal == self.prop.closed()
 
 
-def label(invariant: Property[Any]) -> str:
+def label(invariant: Claim) -> str:
     """What an invariant is called in a script and in an unsat core."""
     return f"invariant.{ascii_name(invariant.name)}"
 
@@ -69,17 +84,25 @@ def _mutable(*terms: Node) -> set[Component]:
     return {c for c in components_of(*terms) if not c.rigid}
 
 
-def obligations(design: Design[Any], properties: Sequence[Property[Any]]) -> list[Obligation]:
-    """Every cell for the properties, in the order of the design; trivial ones included.
+def obligations(design: Design[Any], properties: Sequence[Claim]) -> list[Obligation]:
+    """Every cell for the properties, in the order of the design; trivial ones included."""
+    return grid(design.name, design.system(), properties)
 
-    ``always`` has one for the start and one for each transition, ``step`` one for each transition.
-    """
-    system = design.system()
+
+def grid(design: str, system: System, claims: Iterable[Claim]) -> list[Obligation]:
+    """Every cell for the claims: an ``always`` has one for the start and one for each transition, a
+    ``step`` one for each transition."""
     cells = []
-    for prop in properties:
-        if prop.kind == "always":
+    for claim in claims:
+        if claim.kind == "always":
             start = system.init
-            cells.append(Obligation(design.name, start, prop, after(prop.closed(1), start), True))
+            cells.append(Obligation(design, start, claim, after(claim.closed(1), start), True))
         for t in system.transitions:
-            cells.append(Obligation(design.name, t, prop, after(prop.closed(1), t), False))
+            cells.append(Obligation(design, t, claim, after(claim.closed(1), t), False))
     return cells
+
+
+def to_solve(row: Sequence[Obligation]) -> Sequence[Obligation]:
+    """Of all cells of one claim those that a solver must meet: all but the trivial ones, or, for a
+    claim that nothing touches, every one, so that a solver has seen it, too."""
+    return [cell for cell in row if not cell.trivial] or row

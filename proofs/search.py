@@ -23,7 +23,7 @@ from mapproof.model.language.property import Property
 from mapproof.model.language.scope import Scope
 
 from .sat import CircuitSolver
-from .trace import Cell, Trace, replay
+from .trace import Cell, Run, Trace, replay
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ def search(
     at the scope.
     """
     deadline = monotonic() + timeout
-    system = _slice(design.system(), properties)
+    system = sliced_for(design.system(), properties)
     hunt = _Hunt(system, scope)
     goals = {p.name: _Goal(p) for p in properties}
     found: dict[str, Searched] = {}
@@ -70,15 +70,6 @@ def search(
         why = f"step {at} of the bounded search: {error}"
         return {p.name: found.get(p.name) or Searched(None, at - 1, scope, why) for p in properties}
     return {p.name: found.get(p.name) or Searched(None, d, scope) for p, d in properties.items()}
-
-
-@dataclass(frozen=True)
-class _Run:
-    """A run of a sliced system, as the solver found it."""
-
-    scope: Scope
-    boot: dict[Cell, int]
-    events: list[Event]
 
 
 class _Goal:
@@ -107,7 +98,7 @@ class _Hunt:
             self.dead_end = self.unrolling.enabled[-1] == c.FALSE
         return not self.dead_end
 
-    def run_of(self, goal: _Goal, deadline: float) -> _Run | None:
+    def run_of(self, goal: _Goal, deadline: float) -> Run | None:
         """A run of the length reached that ends in the goal."""
         unrolling = self.unrolling
         if goal.two_states and not unrolling.enabled:
@@ -117,53 +108,52 @@ class _Hunt:
         true = self.solving.model()
         cells = {place: (component, key) for component, key, place in unrolling.layout.cells()}
         boot = {cells[place]: value for place, value in unrolling.arbitrary(true).items()}
-        return _Run(self.scope, boot, unrolling.events(true))
+        return Run(self.scope, boot, unrolling.events(true))
 
 
-def _settled(design: Design[Any], prop: Property[Any], run: _Run, deadline: float) -> Searched:
+def _settled(design: Design[Any], prop: Property[Any], run: Run, deadline: float) -> Searched:
     """The run made as small as it goes, and replayed on the whole design."""
     runs = [run]
     if prop.kind != "sometimes":
         runs += _smaller(design, prop, run, deadline)
     try:
-        trace = _replayed(design, prop, runs[-1])
+        trace = replayed(design, prop, runs[-1])
     except DesignError:  # the maps outside the slice need more elements
         runs = [run]
         if prop.kind != "sometimes":
             runs += _smaller(design, prop, run, deadline, replaying=True)
-        trace = _replayed(design, prop, runs[-1])
+        trace = replayed(design, prop, runs[-1])
     return Searched(trace, len(runs[-1].events), runs[-1].scope)
 
 
 def _smaller(
-    design: Design[Any], prop: Property[Any], run: _Run, deadline: float, replaying: bool = False
-) -> Iterator[_Run]:
+    design: Design[Any], prop: Property[Any], run: Run, deadline: float, replaying: bool = False
+) -> Iterator[Run]:
     """Runs that are no longer, at smaller and smaller scopes; in the last, no sort can be made
     smaller.  A scope is not tried if a larger one had no such run.
 
     replaying: take only runs of the whole design, not of its slice: slower.
     """
-    system, goal = _slice(design.system(), [prop]), _Goal(prop)
+    system, goal = sliced_for(design.system(), [prop]), _Goal(prop)
     own = {s: n for s, n in run.scope.items() if isinstance(design.scope.get(s, 0), int)}
     sizes = dict(own)
     hopeless: list[dict[Any, int]] = []
 
-    def attempt(small: dict[Any, int]) -> _Run | None:
+    def attempt(small: dict[Any, int]) -> Run | None:
         if any(all(small[s] <= h[s] for s in small) for h in hopeless):
             return None
         try:
             hunt = _Hunt(system, design.scope_at({**own, **small}))
             shorter = _shortest(hunt, goal, len(run.events), deadline)
             if shorter is not None and replaying:
-                _replayed(design, prop, shorter)
+                replayed(design, prop, shorter)
         except (DesignError, TimeoutError):  # the design has no machine so small
             return None
         if shorter is None:
             hopeless.append(small)
         return shorter
 
-    close = _touched(run, sizes)
-    candidates = [close] if close != sizes else []
+    candidates = [close for room in (0, 1) if (close := _touched(run, sizes, room)) != sizes]
     before = None
     while sizes != before:
         before = sizes
@@ -178,17 +168,17 @@ def _smaller(
             candidates = []
 
 
-def _touched(run: _Run, sizes: dict[Any, int]) -> dict[Any, int]:
-    """The sizes that have room for what the events of a run name, and one element more."""
+def _touched(run: Run, sizes: dict[Any, int], room: int) -> dict[Any, int]:
+    """The sizes that hold what the events of a run name, with room for so many elements more."""
     small = dict.fromkeys(sizes, 1)
     for event in run.events:
         for parameter, value in zip(event.transition.parameters, event.arguments, strict=True):
             if parameter.sort in small:
                 small[parameter.sort] = max(small[parameter.sort], value + 1)
-    return {sort: min(sizes[sort], size + 1) for sort, size in small.items()}
+    return {sort: min(sizes[sort], size + room) for sort, size in small.items()}
 
 
-def _shortest(hunt: _Hunt, goal: _Goal, depth: int, deadline: float) -> _Run | None:
+def _shortest(hunt: _Hunt, goal: _Goal, depth: int, deadline: float) -> Run | None:
     for at in range(depth + 1):
         run = hunt.run_of(goal, deadline) if hunt.reach(at) else None
         if run is not None:
@@ -196,7 +186,7 @@ def _shortest(hunt: _Hunt, goal: _Goal, depth: int, deadline: float) -> _Run | N
     return None
 
 
-def _slice(system: System, properties: Iterable[Property[Any]]) -> System:
+def sliced_for(system: System, properties: Iterable[Property[Any]]) -> System:
     """What can influence the properties; everything, if one of them is about steps and may fail in
     a step that changes nothing of what it reads."""
     for claim in [p.closed() for p in properties if p.kind == "step"]:
@@ -206,7 +196,7 @@ def _slice(system: System, properties: Iterable[Property[Any]]) -> System:
     return system.sliced(*(p.closed() for p in properties))
 
 
-def _replayed(design: Design[Any], prop: Property[Any], run: _Run) -> Trace:
+def replayed(design: Design[Any], prop: Property[Any], run: Run) -> Trace:
     """The run of the sliced system as a run of the whole design, replayed concretely."""
     system = design.system()
     machine = Machine(system, run.scope)

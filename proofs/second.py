@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from functools import cache
+from importlib import import_module
 from typing import Any
-
-import cvc5 as untyped
 
 from mapproof.model.language.solver import Outcome
 
-cvc5: Any = untyped  # a compiled module without stubs
+
+@cache
+def _cvc5() -> Any:
+    """The module, loaded when it is first used; it is compiled and has no stubs."""
+    return import_module("cvc5")
 
 
 def version() -> str:
     """Name and version, as results quote it."""
-    return f"cvc5 {cvc5.__version__}"
+    return f"cvc5 {_cvc5().__version__}"
 
 
 def solve_text(text: str, milliseconds: int) -> Outcome:
@@ -21,6 +25,7 @@ def solve_text(text: str, milliseconds: int) -> Outcome:
 
     Raises ValueError if cvc5 cannot read the text.
     """
+    cvc5 = _cvc5()
     solver = cvc5.Solver(cvc5.TermManager())
     solver.setOption("tlimit-per", str(max(1, milliseconds)))
     parser = cvc5.InputParser(solver)

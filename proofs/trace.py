@@ -10,8 +10,19 @@ from mapproof.model.language.concrete import Event, Machine, State
 from mapproof.model.language.design import Design
 from mapproof.model.language.nodes import Component, Node
 from mapproof.model.language.property import Property
+from mapproof.model.language.scope import Scope
 
 Cell = tuple[Component, tuple[int, ...]]
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run of a sliced system, as a solver found it: values of the arbitrary places before booting,
+    and the events."""
+
+    scope: Scope
+    boot: dict[Cell, int]
+    events: list[Event]
 
 
 class ReplayError(Exception):

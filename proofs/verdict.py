@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from .trace import Trace
+
+if TYPE_CHECKING:
+    from .certificate import Certificate
 
 
 class Verdict(StrEnum):
@@ -33,6 +36,7 @@ class Result:
     depth: length of the trace, or the depth that was searched; None where it has no meaning.
     lemmas: names of the invariants that the proof uses besides the property itself.
     checked_by: solvers (with version) that confirmed the verdict besides the one that found it.
+    certificate: the proof, where it was asked for; certificate_file: where it was written.
     reason: why nothing more could be said; also the operation at which an induction fails.
     """
 
@@ -50,6 +54,8 @@ class Result:
     solver: str = ""
     reason: str = ""
     seconds: float = 0.0
+    certificate: Certificate | None = None
+    certificate_file: str = ""
     extra: dict[str, Any] = field(default_factory=dict)
 
     def __bool__(self) -> NoReturn:

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import islice
+from itertools import islice, pairwise
 from random import Random
 from typing import Any
 
@@ -61,25 +61,23 @@ class Walks:
 
     def refuted(self, claims: Sequence[Property[Any]]) -> dict[str, int]:
         """The ``always`` and ``step`` claims that are false on a walk, and the fewest steps to there."""
-        steps = {
-            (n, walk.states[n], walk.states[n + 1])
-            for walk in self._walks
-            for n in range(len(walk.events))
-        }
-        pairs = sorted(steps)
+        states: dict[State, int] = {}
+        steps: dict[tuple[State, State], int] = {}
+        for walk in self._walks:
+            for n, state in enumerate(walk.states):
+                states[state] = min(n, states.get(state, n))
+            for n, pair in enumerate(pairwise(walk.states), 1):
+                steps[pair] = min(n, steps.get(pair, n))
         found = {}
         for claim in claims:
-            first = next((n for n, a, b in pairs if not self._holds(claim, a, b)), None)
-            if first is not None:
-                found[claim.name] = first + 1
+            holds = self.machine.evaluate
+            if claim.kind == "step":
+                false = [n for (a, b), n in steps.items() if not holds(claim.closed(), a, b)]
+            else:
+                false = [n for state, n in states.items() if not holds(claim.closed(), state)]
+            if false:
+                found[claim.name] = min(false)
         return found
-
-    def _holds(self, claim: Property[Any], old: State, new: State) -> bool:
-        if claim.kind == "step":
-            return bool(self.machine.evaluate(claim.closed(), old, new))
-        return bool(self.machine.evaluate(claim.closed(), old)) and bool(
-            self.machine.evaluate(claim.closed(), new)
-        )
 
     def shown(self, job: Property[Any]) -> Trace | None:
         """A run on which a ``sometimes`` holds, without any step that it can do without: from a

@@ -12,6 +12,7 @@ from click.testing import CliRunner
 
 import mapproof
 from mapproof.cli import main
+from mapproof.proofs.finite import Settled
 
 SCHEMA: dict[str, Any] = json.loads(
     (Path(mapproof.__file__).parent / "results.schema.json").read_text(encoding="utf-8")
@@ -43,12 +44,28 @@ def test_valid(arguments: tuple[str, ...], code: int) -> None:
     VALIDATOR.validate(printed(*arguments, code=code))
 
 
-def test_what_it_says_of_a_bounded_search(tmp_path: Path) -> None:
-    design = tmp_path / "bare.py"
+def bare_design(folder: Path) -> str:
+    """P1 of a design that has lost its lemmas."""
+    design = folder / "bare.py"
     design.write_text(
         "from mapproof.model.designs.kpt import kpt\nbare = kpt.but(name='bare', lemmas=[])\n"
     )
-    target = f"{design}::bare::P1"
+    return f"{design}::bare::P1"
+
+
+def test_what_it_says_of_a_proof_at_a_scope(tmp_path: Path) -> None:
+    target = bare_design(tmp_path)
+    (result,) = (document := printed("check", target, "--require-proof"))["results"]
+    VALIDATOR.validate(document)
+    assert (result["verdict"], result["depth"]) == ("proved-at-scope", None)
+    assert result["scope"] == {"frame": 4, "mm": 2, "userpage": 2, "kernelpage": 3}
+    assert result["reason"].startswith("not for any size: ")
+    assert result["checked_by"][0].startswith("z3 ")
+
+
+def test_what_it_says_of_a_bounded_search(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mapproof.proofs.check.settle", lambda *_: Settled(reason="time limit"))
+    target = bare_design(tmp_path)
     (result,) = (document := printed("check", target, "--depth", "3"))["results"]
     VALIDATOR.validate(document)
     assert (result["verdict"], result["depth"]) == ("holds-to-depth", 3)

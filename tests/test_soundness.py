@@ -103,7 +103,7 @@ def steps_that_change_nothing_sliced_away(patch: pytest.MonkeyPatch) -> None:
     def slice_(system: Any, properties: Any) -> Any:
         return system.sliced(*(p.closed() for p in properties))
 
-    patch.setattr(search, "_slice", slice_)
+    patch.setattr(search, "sliced_for", slice_)
 
 
 def procedures_side_by_side(patch: pytest.MonkeyPatch) -> None:

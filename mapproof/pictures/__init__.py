@@ -32,6 +32,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from ..files import write
 from .dot import dot
 from .drawing import read_graph, text
 from .svg import svg
@@ -59,13 +60,7 @@ def render(graph: Graph, path: str | os.PathLike[str]) -> None:
     make = _FORMATS.get(target.suffix.lower())
     if make is None:
         raise ValueError(f"{target.name}: not a picture format; use {', '.join(SUFFIXES)}")
-    content = make(graph)
-    draft = target.with_name(f".{target.name}.{os.getpid()}")
-    try:
-        draft.write_bytes(content)
-        os.replace(draft, target)
-    finally:
-        draft.unlink(missing_ok=True)
+    write(target, make(graph))
 
 
 def to_dot(graph: Graph) -> str:

@@ -238,6 +238,16 @@ class Choices:
     arguments: dict[tuple[Any, int], list[int]] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Move:
+    """One step from a state: what was chosen, whether that is possible, and the state after it,
+    which is the same state where it is not."""
+
+    choices: Choices
+    enabled: int
+    after: State
+
+
 def slots_of(parameters: tuple[Parameter, ...]) -> list[tuple[Any, int]]:
     """Where the arguments of a transition are chosen: transitions share choices of the same sort."""
     seen: dict[Any, int] = {}
@@ -248,19 +258,17 @@ def slots_of(parameters: tuple[Parameter, ...]) -> list[tuple[Any, int]]:
     return slots
 
 
-class Unrolling(Encoder):
-    """All runs of a system at a scope, unrolled step by step."""
+class Stepper(Encoder):
+    """The start of a system at a scope, and its steps."""
 
-    def __init__(self, system: System, scope: Scope) -> None:
-        super().__init__(system, scope)
-        self.initial_bits: dict[int, list[int]] = {}
-        self.choices: list[Choices] = []
-        self.enabled: list[int] = []  # literal: the step that was chosen is possible
-        self.states: list[State] = []
-        before = self.arbitrary_state(self.initial_bits, set(self.layout.arbitrary))
-        read = self.reader(before)
-        self.possible = self.circuit.all(read(n, {})[0] for n in (*system.axioms, system.init.when))
-        self.states.append(self.written(before, system.init.updates, {}, c.TRUE, before))
+    def start(self) -> tuple[State, int, dict[int, list[int]]]:
+        """The initial states: over input bits for the arbitrary places, which are returned by place;
+        the literal says that the values are possible."""
+        bits: dict[int, list[int]] = {}
+        before = self.arbitrary_state(bits, set(self.layout.arbitrary))
+        read, init = self.reader(before), self.system.init
+        possible = self.circuit.all(read(n, {})[0] for n in (*self.system.axioms, init.when))
+        return self.written(before, init.updates, {}, c.TRUE, before), possible, bits
 
     @cached_property
     def _slots(self) -> tuple[tuple[Any, int], ...]:
@@ -268,15 +276,14 @@ class Unrolling(Encoder):
             dict.fromkeys(s for t in self.system.transitions for s in slots_of(t.parameters))
         )
 
-    def extend(self) -> None:
-        """Unroll one more step."""
-        state = self.states[-1]
+    def move(self, state: State) -> Move:
+        """An arbitrary step from a state."""
         transitions = self.system.transitions
         selected, which = self.choice(len(transitions)) if transitions else ((), [])
-        step = Choices(which)
+        choices = Choices(which)
         values: dict[tuple[Any, int], Value] = {}
         for slot in self._slots:
-            values[slot], step.arguments[slot] = self.value_choice(slot[0])
+            values[slot], choices.arguments[slot] = self.value_choice(slot[0])
         read = self.reader(state)
         after = state
         possible = []
@@ -288,9 +295,44 @@ class Unrolling(Encoder):
             enabled = self.circuit.and_(chosen, read(t.when, env)[0])
             possible.append(enabled)
             after = self.written(state, t.updates, env, enabled, after)
-        self.enabled.append(self.circuit.any(possible))
-        self.choices.append(step)
-        self.states.append(after)
+        return Move(choices, self.circuit.any(possible), after)
+
+    def event(self, choices: Choices, true: Callable[[int], bool]) -> Event:
+        """The event that an assignment of the inputs of a step describes."""
+        transitions = self.system.transitions
+        transition = transitions[_number(choices.which, len(transitions), true)]
+        slots = slots_of(transition.parameters)
+        return Event(
+            transition, tuple(self.number(choices.arguments[s], s[0], true) for s in slots)
+        )
+
+    def start_values(
+        self, bits: Mapping[int, list[int]], true: Callable[[int], bool]
+    ) -> dict[int, int]:
+        """The values of the arbitrary places before booting, by place."""
+        return {
+            place: self.number(bits[place], component.value, true)
+            for component, _, place in self.layout.cells()
+            if place in bits
+        }
+
+
+class Unrolling(Stepper):
+    """All runs of a system at a scope, unrolled step by step."""
+
+    def __init__(self, system: System, scope: Scope) -> None:
+        super().__init__(system, scope)
+        self.choices: list[Choices] = []
+        self.enabled: list[int] = []  # literal: the step that was chosen is possible
+        start, self.possible, self.initial_bits = self.start()
+        self.states: list[State] = [start]
+
+    def extend(self) -> None:
+        """Unroll one more step."""
+        move = self.move(self.states[-1])
+        self.enabled.append(move.enabled)
+        self.choices.append(move.choices)
+        self.states.append(move.after)
 
     def violation(self, body: Node, two_states: bool) -> int:
         """The literal that says: at the last state (or in the last step) the closed term is false."""
@@ -300,22 +342,11 @@ class Unrolling(Encoder):
 
     def events(self, true: Callable[[int], bool]) -> list[Event]:
         """The run that an assignment of the inputs describes."""
-        run = []
-        for step in self.choices:
-            transitions = self.system.transitions
-            transition = transitions[_number(step.which, len(transitions), true)]
-            slots = slots_of(transition.parameters)
-            arguments = tuple(self.number(step.arguments[s], s[0], true) for s in slots)
-            run.append(Event(transition, arguments))
-        return run
+        return [self.event(choices, true) for choices in self.choices]
 
     def arbitrary(self, true: Callable[[int], bool]) -> dict[int, int]:
         """The values of the arbitrary places before booting, by place."""
-        return {
-            place: self.number(self.initial_bits[place], component.value, true)
-            for component, _, place in self.layout.cells()
-            if place in self.initial_bits
-        }
+        return self.start_values(self.initial_bits, true)
 
 
 def _number(bits: list[int], size: int, true: Callable[[int], bool]) -> int:

@@ -58,7 +58,7 @@ class Component:
 class Node:
     """An immutable term; equality is structural and cheap because hashes are kept."""
 
-    __slots__ = ("_free", "_hash", "_variables", "args", "data", "op", "sort")
+    __slots__ = ("_components", "_free", "_hash", "_variables", "args", "data", "op", "sort")
 
     def __init__(self, op: str, sort: Any, args: tuple[Node, ...] = (), data: Any = None) -> None:
         self.op = op
@@ -68,6 +68,7 @@ class Node:
         self._hash = hash((op, sort, args, data))
         self._free: frozenset[Node] | None = None
         self._variables: tuple[Node, ...] | None = None
+        self._components: frozenset[Component] | None = None
 
     def __hash__(self) -> int:
         return self._hash
@@ -94,6 +95,14 @@ class Node:
                 below: frozenset[Node] = frozenset().union(*(arg.free for arg in self.args))
                 self._free = below - set(self.data) if self.op in QUANTIFIERS else below
         return self._free
+
+    @property
+    def components(self) -> frozenset[Component]:
+        """The state components that this term reads."""
+        if self._components is None:
+            below: frozenset[Component] = frozenset().union(*(a.components for a in self.args))
+            self._components = below | {self.data[0]} if self.op == "read" else below
+        return self._components
 
     @property
     def variables(self) -> tuple[Node, ...]:
@@ -368,7 +377,7 @@ def nodes_of(*roots: Node) -> Iterable[Node]:
 
 def components_of(*roots: Node) -> set[Component]:
     """The components that the terms read."""
-    return {n.data[0] for n in nodes_of(*roots) if n.op == "read"}
+    return set().union(*(root.components for root in roots))
 
 
 def variable_sorts(*roots: Node) -> Iterable[Any]:

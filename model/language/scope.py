@@ -52,10 +52,6 @@ class Scope(Mapping[Any, int]):
         """The scope as the command line writes it: sort names in lower case."""
         return {sort.__name__.lower(): size for sort, size in self._sizes.items()}
 
-    def with_sizes(self, sizes: Mapping[Any, int]) -> Scope:
-        """The same scope with some sizes changed."""
-        return Scope({**self._sizes, **sizes})
-
     def combinations(self, sorts: Iterable[Any]) -> Iterator[tuple[int, ...]]:
         """Every tuple of indices over the sorts, the last one running fastest."""
         return product(*(range(self[s]) for s in sorts))

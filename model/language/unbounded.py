@@ -8,6 +8,7 @@ design alone), and any SMT solver can read it.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
@@ -18,6 +19,8 @@ from .errors import DesignError
 from .nodes import BOOL, Component, Node, OptOf
 from .operation import Transition
 from .terms import Enumeration
+
+_UNUSUAL = re.compile(r"[^A-Za-z0-9_.]")
 
 
 def after(node: Node, transition: Transition) -> Node:
@@ -181,8 +184,7 @@ def _constant(parameter: Node) -> str:
 
 def ascii_name(name: str) -> str:
     """The name with every other character spelled out: solvers differ in what they take."""
-    plain = (c.isascii() and (c.isalnum() or c in "_.") for c in name)
-    return "".join(c if ok else f"~{ord(c):x}~" for c, ok in zip(name, plain, strict=True))
+    return _UNUSUAL.sub(lambda found: f"~{ord(found[0]):x}~", name)
 
 
 def _declare(name: str, keys: str, sort: Any) -> list[str]:

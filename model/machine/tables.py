@@ -152,9 +152,3 @@ def _choose(condition: Bool, a: Translation, b: Translation) -> Translation:
         ite(condition, a.global_, b.global_),
         ite(condition, a.cache, b.cache),
     )
-
-
-def translates_to(s: PageTables, root: Pgd, va: Va, frame: Frame) -> Bool:
-    """The address is mapped to this frame."""
-    found = walk(s, root, va).frame
-    return found.is_some & (found.value == frame)
