@@ -105,8 +105,7 @@ class Reference:
         """The invariants from which the goal follows; None if that was not proved."""
         if goal == TRUE_NODE:
             return set()
-        about = _mutable(goal)
-        near = [p for p in self.invariants if _mutable(p.closed()) <= about]
+        near = [p for p in self.invariants if p.closed().changing <= goal.changing]
         for hypotheses in ([], near, self.invariants):
             text = self._text(goal, hypotheses)
             outcome = self._z3.solve(text, int(1000 * self.timeout), FIRST_EFFORT)
@@ -126,10 +125,6 @@ class Reference:
         facts = [(f"assumption.{i}", axiom) for i, axiom in axioms]
         facts += [(label(p), p.closed()) for p in hypotheses]
         return self._scripts.script([*facts, ("%goal", nodes.negate(goal))])
-
-
-def _mutable(term: Node) -> set[Component]:
-    return {c for c in nodes.components_of(term) if not c.rigid}
 
 
 def _unchanged(change: Change, unread: set[Component], *, idle: bool = False) -> Node:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from time import monotonic
 from typing import Any
 
@@ -35,7 +36,7 @@ class Proof:
     found_by: str
     text: str
 
-    @property
+    @cached_property
     def invariants(self) -> frozenset[str]:
         """The names of the invariants."""
         return frozenset(self.hypotheses)
@@ -115,14 +116,15 @@ def induction(
             unmet = [c for c in needed if not _met(result.proofs.get(c.name), standing)]
             if not unmet:
                 break
-            todo, hypotheses = unmet[0], [p for p in standing.values() if p.kind == "always"]
-            progress(todo.name)
-            prover.ahead(unmet[:AHEAD], hypotheses)
-            outcome = prover.prove(todo, hypotheses)
-            if isinstance(outcome, Failure):
-                result.failures[todo.prop.name] = outcome
-                del standing[todo.prop.name]
-            else:
+            hypotheses = [p for p in standing.values() if p.kind == "always"]
+            for i, todo in enumerate(unmet):
+                progress(todo.name)
+                prover.ahead(unmet[i : i + AHEAD], hypotheses)
+                outcome = prover.prove(todo, hypotheses)
+                if isinstance(outcome, Failure):
+                    result.failures[todo.prop.name] = outcome
+                    del standing[todo.prop.name]
+                    break
                 result.proofs[todo.name] = outcome
                 found(outcome)
     kept = {c.name for c in needed}
@@ -153,6 +155,9 @@ def _needed(
     return found
 
 
+_First = tuple[list[Property[Any]], Future[Outcome]]  # hypotheses of a first attempt, its answer
+
+
 class Prover:
     """Settles cells: z3 with few hypotheses, cvc5 with all, z3 with all and what time is left."""
 
@@ -161,7 +166,7 @@ class Prover:
         self.deadline = monotonic() + timeout
         self._scripts = Scripts()
         self._pool = pool or shared()
-        self._begun: set[tuple[str, int]] = set()
+        self._begun: dict[tuple[str, int], _First] = {}
         self._asked: dict[str, Future[Outcome]] = {}
 
     @contextmanager
@@ -175,14 +180,12 @@ class Prover:
     def ahead(self, cells: Iterable[Obligation], hypotheses: Sequence[Property[Any]]) -> None:
         """Begin with the first attempt at some cells, which are likely to be next."""
         for cell in cells:
-            if (cell.name, len(hypotheses)) not in self._begun:
-                self._begun.add((cell.name, len(hypotheses)))
-                self._first(self._text(cell, cell.near(hypotheses)))
+            self._begin(cell, hypotheses)
 
     def prove(self, cell: Obligation, hypotheses: Sequence[Property[Any]]) -> Proof | Failure:
         """The proof of a cell from hypotheses, or why there is none."""
-        near = cell.near(hypotheses)
-        outcome = self._first(self._text(cell, near)).result()
+        near, answer = self._begin(cell, hypotheses)
+        outcome = answer.result()
         if outcome.answer == "unsat":
             return self._proof(cell, near, outcome)
         if outcome.answer == "sat" and len(near) == len(hypotheses):
@@ -205,11 +208,16 @@ class Prover:
     def _text(self, cell: Obligation, hypotheses: Iterable[Property[Any]]) -> str:
         return cell.text(self._scripts, self.system, hypotheses)
 
-    def _first(self, text: str) -> Future[Outcome]:
-        if text not in self._asked:
-            submit = self._pool.submit
-            self._asked[text] = submit("z3", text, self.deadline, FIRST_EFFORT, SOON)
-        return self._asked[text]
+    def _begin(self, cell: Obligation, hypotheses: Sequence[Property[Any]]) -> _First:
+        begun = (cell.name, len(hypotheses))
+        if begun not in self._begun:
+            near = cell.near(hypotheses)
+            text = self._text(cell, near)
+            if text not in self._asked:
+                submit = self._pool.submit
+                self._asked[text] = submit("z3", text, self.deadline, FIRST_EFFORT, SOON)
+            self._begun[begun] = near, self._asked[text]
+        return self._begun[begun]
 
     def _solve(self, name: str, text: str, effort: int = 0) -> Outcome:
         return self._pool.submit(name, text, self.deadline, effort, NOW).result()

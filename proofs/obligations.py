@@ -4,17 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Protocol, TypeVar
 
 from mapproof.model.language.design import Design, System
-from mapproof.model.language.nodes import (
-    FALSE_NODE,
-    TRUE_NODE,
-    Component,
-    Node,
-    components_of,
-    negate,
-)
+from mapproof.model.language.nodes import FALSE_NODE, TRUE_NODE, Node, negate
 from mapproof.model.language.operation import Transition
 from mapproof.model.language.property import Kind
 from mapproof.model.language.unbounded import Scripts, after, ascii_name
@@ -49,7 +43,7 @@ class Obligation:
     goal: Node
     initial: bool
 
-    @property
+    @cached_property
     def name(self) -> str:
         return f"{self.design}::{self.transition.name}::{self.prop.name}"
 
@@ -63,8 +57,8 @@ class Obligation:
 
     def near(self, hypotheses: Iterable[C]) -> list[C]:
         """The hypotheses that speak only of what the obligation speaks of: mostly they suffice."""
-        about = _mutable(self.goal, self.transition.when, self.prop.closed())
-        return [h for h in hypotheses if _mutable(h.closed()) <= about]
+        about = self.goal.changing | self.transition.when.changing | self.prop.closed().changing
+        return [h for h in hypotheses if h.closed().changing <= about]
 
     @property
     def trivial(self) -> bool:
@@ -78,10 +72,6 @@ class Obligation:
 def label(invariant: Claim) -> str:
     """What an invariant is called in a script and in an unsat core."""
     return f"invariant.{ascii_name(invariant.name)}"
-
-
-def _mutable(*terms: Node) -> set[Component]:
-    return {c for c in components_of(*terms) if not c.rigid}
 
 
 def obligations(design: Design[Any], properties: Sequence[Claim]) -> list[Obligation]:
