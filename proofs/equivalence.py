@@ -16,7 +16,7 @@ from mapproof.model.language.unbounded import Scripts, after
 from . import second
 from .induction import FIRST_EFFORT, Failure, Prover, induction
 from .mutants import Change, Mutant
-from .obligations import label, obligations
+from .obligations import axiom_label, label, obligations
 
 
 class Reference:
@@ -122,7 +122,7 @@ class Reference:
 
     def _text(self, goal: Node, hypotheses: Sequence[Property[Any]]) -> str:
         axioms = enumerate(self.design.system().axioms)
-        facts = [(f"assumption.{i}", axiom) for i, axiom in axioms]
+        facts = [(axiom_label(i), axiom) for i, axiom in axioms]
         facts += [(label(p), p.closed()) for p in hypotheses]
         return self._scripts.script([*facts, ("%goal", nodes.negate(goal))])
 

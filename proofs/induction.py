@@ -17,7 +17,7 @@ from mapproof.model.language.solver import Outcome
 from mapproof.model.language.unbounded import Scripts
 
 from . import second
-from .obligations import Obligation, label, obligations, to_solve
+from .obligations import Obligation, axiom_label, label, obligations, to_solve
 from .worker import NOW, SOON, Solvers, shared
 
 # z3's first attempts are bounded by its own count of work, so that results do not depend on the
@@ -29,10 +29,12 @@ AHEAD = 16  # cells whose scripts are written while one is solved
 
 @dataclass(frozen=True)
 class Proof:
-    """One cell that is met: by which solver, from which invariants (in this order), in which text."""
+    """One cell that is met: by which solver, from which invariants (in this order) and which of the
+    system's assumptions (by number), in which text."""
 
     cell: Obligation
     hypotheses: tuple[str, ...]
+    axioms: tuple[int, ...]
     found_by: str
     text: str
 
@@ -202,8 +204,11 @@ class Prover:
     def _proof(
         self, cell: Obligation, hypotheses: Iterable[Property[Any]], outcome: Outcome
     ) -> Proof:
-        used = [h for h in hypotheses if label(h) in outcome.core]
-        return Proof(cell, tuple(h.name for h in used), outcome.solver, self._text(cell, used))
+        core = set(outcome.core)
+        used = [h for h in hypotheses if label(h) in core]
+        axioms = tuple(i for i in range(len(self.system.axioms)) if axiom_label(i) in core)
+        text = cell.text(self._scripts, self.system, used, axioms)
+        return Proof(cell, tuple(h.name for h in used), axioms, outcome.solver, text)
 
     def _text(self, cell: Obligation, hypotheses: Iterable[Property[Any]]) -> str:
         return cell.text(self._scripts, self.system, hypotheses)

@@ -47,9 +47,17 @@ class Obligation:
     def name(self) -> str:
         return f"{self.design}::{self.transition.name}::{self.prop.name}"
 
-    def text(self, scripts: Scripts, system: System, hypotheses: Iterable[Claim]) -> str:
-        """The obligation as an SMT-LIB script that is unsatisfiable where it is met."""
-        facts = [(f"assumption.{i}", axiom) for i, axiom in enumerate(system.axioms)]
+    def text(
+        self,
+        scripts: Scripts,
+        system: System,
+        hypotheses: Iterable[Claim],
+        axioms: Iterable[int] | None = None,
+    ) -> str:
+        """The obligation as an SMT-LIB script that is unsatisfiable where it is met; ``axioms`` are
+        the numbers of the system's assumptions that are in it, if not all."""
+        numbers = range(len(system.axioms)) if axioms is None else axioms
+        facts = [(axiom_label(i), system.axioms[i]) for i in numbers]
         if not self.initial:
             facts += ((label(h), h.closed()) for h in hypotheses)
         facts += [("%when", self.transition.when), ("%goal", negate(self.goal))]  # no map's name
@@ -67,6 +75,11 @@ class Obligation:
         if self.transition.when == FALSE_NODE or self.goal == TRUE_NODE:
             return True
         return not self.initial and self.prop.kind == "always" and self.goal == self.prop.closed()
+
+
+def axiom_label(number: int) -> str:
+    """What an assumption of a system is called in a script and in an unsat core."""
+    return f"assumption.{number}"
 
 
 def label(invariant: Claim) -> str:
