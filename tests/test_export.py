@@ -328,7 +328,7 @@ def test_cvc5_settles_the_exported_cells() -> None:
 
 
 def test_a_cell_that_is_not_met_is_satisfiable() -> None:
-    claims = [kpt.property_named(name) for name in ("P1", "P2")]
+    claims = [p for p in Catalog().target("kpt").design.properties if p.name in ("P1", "P2")]
     bare = kpt.but(name="bare", lemmas=[], properties=claims)
     answers = {
         d.name: second.solve_text(d.content.decode(), 10_000).answer
