@@ -604,10 +604,11 @@ class Model:
         state = bytearray(tables)
         for name in ("wp", "pse", "nxe", "smep", "smap", "ac", "pke"):
             state[self._cells[name][()]] = getattr(request.settings, name)
-        for key in range(16):
-            bits = request.settings.pkru >> 2 * key
-            state[self._cells["access_disabled"][(key,)]] = bits & 1
-            state[self._cells["write_disabled"][(key,)]] = bits >> 1 & 1
+        if request.settings.pkru:
+            for key in range(16):
+                bits = request.settings.pkru >> 2 * key
+                state[self._cells["access_disabled"][(key,)]] = bits & 1
+                state[self._cells["write_disabled"][(key,)]] = bits >> 1 & 1
         state[self._cells["kind"][()]] = Kind.values.index(request.kind)
         state[self._cells["user"][()]] = request.user
         state[self._cells["root"][()]] = request.root
