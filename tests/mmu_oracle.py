@@ -569,13 +569,21 @@ class Model:
 
     def tables(self, world: World) -> bytearray:
         """A state with these tables; registers are clear."""
+        state = bytearray(self._blank)
+        for place, word in world.words.items():
+            self._put(state, place, word)
+        return state
+
+    @cached_property
+    def _blank(self) -> bytes:
+        """The state with every word zero."""
         state = bytearray(self._machine.layout.size)
         for component, _, cell in self._machine.layout.cells():
             if isinstance(component.value, OptOf):
                 state[cell] = self._machine.scope[component.value] - 1  # none
         for place in self.oracle.places():
-            self._put(state, place, world.words.get(place, 0))
-        return state
+            self._put(state, place, 0)
+        return bytes(state)
 
     def _put(self, state: bytearray, place: Place, word: int) -> None:
         name, table, slot = place
@@ -591,9 +599,12 @@ class Model:
             values["leaf"] = oracle.frame_at(fields.pfn)
         if level is not oracle.levels[-1]:
             below = oracle.levels[oracle.levels.index(level) + 1].name
-            # What the entry points to where bit 7 does not make it a leaf.
-            small = decode(oracle.geometry, name, word, physical_bits=PHYSICAL_BITS, pse=False)
-            values["table"] = oracle.table_at(below, small.pfn)
+            pointer = fields
+            if fields.large:  # what the entry points to where bit 7 does not make it a leaf
+                pointer = decode(
+                    oracle.geometry, name, word, physical_bits=PHYSICAL_BITS, pse=False
+                )
+            values["table"] = oracle.table_at(below, pointer.pfn)
         for part, value in values.items():
             cells = self._cells.get(f"{name}.{part}")
             if cells is not None:
