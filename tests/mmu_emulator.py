@@ -16,12 +16,14 @@ import ctypes
 import struct
 from collections.abc import Iterable
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any
 
-import unicorn
 from unicorn import x86_const as x86
 
 from mapproof.model.machine.geometry import PAGE_SHIFT, PAGE_SIZE, Geometry
+
+unicorn: Any = import_module("unicorn")  # the types in the wheel are those of its Python 2 half
 
 PHYSICAL_BITS = 40  # MAXPHYADDR of every processor that Unicorn has (CPUID 80000008H)
 

@@ -166,7 +166,7 @@ class Mode:
     """A paging mode as the comparison sees it.
 
     slots: by level, the slots that random tables use; the first top-level slot is the emulator's.
-    frames: first page frames of what entries may map, by the level from which on they may.
+    frames: first page frames of what entries may map, by the level whose pages they are aligned to.
     tables: frames of the tables of a level, where they are not at their usual place.
     """
 
@@ -275,7 +275,7 @@ class Result:
 class Oracle:
     """Both sides for one mode."""
 
-    def __init__(self, mode: Mode, *, emulate: bool = True) -> None:
+    def __init__(self, mode: Mode) -> None:
         self.mode = mode
         self.geometry = mode.geometry
         self.levels = self.geometry.levels
@@ -290,12 +290,10 @@ class Oracle:
         self.frames = [pfn for level in mode.frames for pfn in mode.frames[level]]
         self._images: dict[int, bytes] = {}  # of all tables, by address
         self.model = Model(self)
-        self.emulator = (
-            Emulator(self.geometry, self._pages(), self._table_frames()) if emulate else None
-        )
-        if self.emulator is not None:
-            for address in self._tables["pgd"]:
-                self.emulator.write_entry(address, self.emulator.system_entry)
+        table_frames = [
+            address >> PAGE_SHIFT for addresses in self._tables.values() for address in addresses
+        ]
+        self.emulator = Emulator(self.geometry, self._pages(), table_frames)
 
     def _pages(self) -> Iterator[int]:
         """Every page that a leaf can reach from the slots in use."""
@@ -313,17 +311,9 @@ class Oracle:
                 if level.leaf and frame % (level.size >> PAGE_SHIFT) == 0:
                     yield from (frame + offset for offset in offsets)
 
-    def _table_frames(self) -> Iterator[int]:
-        for addresses in self._tables.values():
-            yield from (address >> PAGE_SHIFT for address in addresses)
-
     def tables(self, level: Level) -> range:
         """The tables of a level."""
         return range(len(self._tables[level.name]))
-
-    def table_address(self, level: str, table: int) -> int:
-        """Where a table lies."""
-        return self._tables[level][table]
 
     def table_at(self, level: str, pfn: int) -> int:
         """Which table of a level lies there; the first one if none does, for entries that lead
@@ -345,7 +335,7 @@ class Oracle:
         """Where an entry lies."""
         name, table, slot = place
         real = self.mode.slots[name][slot]
-        return self.table_address(name, table) + real * self.geometry.level(name).entry_bytes
+        return self._tables[name][table] + real * self.geometry.level(name).entry_bytes
 
     # Drawing.
 
@@ -426,7 +416,6 @@ class Oracle:
 
     def put(self, world: World) -> None:
         """Write all tables."""
-        assert self.emulator is not None
         size = self.levels[0].entry_bytes
         for level in self.levels:
             for address in self._tables[level.name]:
@@ -446,7 +435,6 @@ class Oracle:
     def emulate(self, request: Request) -> Result:
         """What the processor does with the tables of the world that was put last, which it then finds
         as they were."""
-        assert self.emulator is not None
         real = [
             self.mode.slots[level.name][slot]
             for level, slot in zip(self.levels, request.slots, strict=True)
