@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from enum import Enum
 
 from mapproof.model.language import nodes
 from mapproof.model.language.nodes import BOOL, Node, OptOf
@@ -79,6 +80,15 @@ def mistakes(roots: Iterable[Node]) -> Iterator[Mistake]:
                 yield Mistake(n, wrong)
 
 
+class Fate(Enum):
+    """What becomes of a planted mistake."""
+
+    CAUGHT = "caught"
+    EQUAL = "proved to change nothing"
+    EMULATOR = "the emulator's own"
+    MISSED = "missed"
+
+
 class Record:
     """Accesses on which the model and the processor agree: what a mistake changes in one of them is a
     disagreement with the processor."""
@@ -98,6 +108,18 @@ class Record:
 
     def __len__(self) -> int:
         return len(self._seen)
+
+    def fate(self, mistake: Mistake, quickly: int = 500) -> tuple[Fate, int]:
+        """What becomes of a mistake, and the number of the access that shows it (0 if none does)."""
+        caught = self.disagreement(mistake, end=quickly)
+        if caught is None:
+            wrong = {**self.outputs, **mistake.planted(self.outputs)}
+            if are_equal(self.outputs, wrong, self.oracle.model.facts):
+                return Fate.EQUAL, 0
+            caught = self.disagreement(mistake, start=quickly)
+        if caught is not None:
+            return Fate.CAUGHT, caught
+        return (Fate.EMULATOR if self.is_the_emulators(mistake) else Fate.MISSED), 0
 
     def disagreement(self, mistake: Mistake, start: int = 0, end: int | None = None) -> int | None:
         """The number of an access, from ``start`` on and before ``end``, of which the model with that

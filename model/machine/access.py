@@ -48,8 +48,8 @@ def _all_rights(key: ProtectionKey) -> KeyRights:
 
 @dataclass(frozen=True)
 class Controls:
-    """The control bits that paging looks at (4.1.1, 4.1.3); what is not said is as on every CPU that
-    Linux runs on: write protection, large pages and execute-disable on, the rest off.
+    """The control bits that paging looks at (4.1.1, 4.1.3); what is not said is as Linux has it on
+    every 64-bit CPU: write protection, large pages and execute-disable on, the rest off.
 
     ``user_keys`` is PKRU and ``supervisor_keys`` IA32_PKRS, as functions of the key.
     """
