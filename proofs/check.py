@@ -18,9 +18,9 @@ from mapproof.model.language.unbounded import check_stratified
 
 from .finite import settle
 from .induction import Failure, Induction, Prover, Rechecker, induction, other_solver
-from .pdr import ENGINE
+from .pdr import ENGINE, Invariant
 from .search import Searched, search
-from .trace import Trace
+from .trace import REPLAY, Trace
 from .verdict import Result, Verdict
 from .walks import Walks
 from .worker import Solvers
@@ -28,7 +28,6 @@ from .worker import Solvers
 if TYPE_CHECKING:
     from .certificate import Certificate
 
-REPLAY = "concrete replay"
 SAT = "glucose"
 FIRST_DEPTH = 4  # what is not violated so soon goes to the finite-scope prover, then deeper
 
@@ -89,7 +88,8 @@ def unless_idle(result: Result, idle: Sequence[Result]) -> Result:
         return result
     names = ", ".join(r.property for r in idle)
     reason = f"it holds at the scope, but the design was not seen to do its job: {names}"
-    return result.but(verdict=Verdict.UNKNOWN, reason=f"{reason}; {result.reason}")
+    reason = f"{reason}; {result.reason}"
+    return result.but(verdict=Verdict.UNKNOWN, reason=reason, certificate=None)
 
 
 class _Run:
@@ -156,13 +156,23 @@ class _Run:
             lemmas=uses,
             solver=", ".join(finders),
             checked_by=tuple(others),
-            certificate=self.certificate(prop, proof) if self.options.certify else None,
+            certificate=self.certificate(prop, proof),
         )
 
-    def certificate(self, prop: Property[Any], proof: Induction) -> Certificate:
-        from .certificate import certificate
+    def certificate(
+        self, prop: Property[Any], shown_by: Induction | Invariant | Trace
+    ) -> Certificate | None:
+        """The certificate of what shows a property, if it is asked for."""
+        if not self.options.certify:
+            return None
+        from .certified_any_size import certificate
+        from .certified_at_scope import certificate_at_scope, certificate_of_run
 
-        return certificate(self.design, prop.name, proof)
+        if isinstance(shown_by, Trace):
+            return certificate_of_run(shown_by, prop)
+        if isinstance(shown_by, Invariant):
+            return certificate_at_scope(self.design, prop, shown_by, solver.version())
+        return certificate(self.design, prop.name, shown_by)
 
     def searched(
         self, claims: Sequence[Property[Any]], jobs: Sequence[Property[Any]], proof: Induction
@@ -227,6 +237,7 @@ class _Run:
             reason=f"not for any size: {proof.failures[prop.name].explanation}",
             solver=ENGINE,
             checked_by=(solver.version(),),
+            certificate=self.certificate(prop, found.invariant),
             seconds=seconds,
         )
 
@@ -296,7 +307,10 @@ class _Run:
         if found.trace is not None:
             verdict = Verdict.PROVED if witness else Verdict.VIOLATED
             result = self.bounded(prop, verdict, found, "", seconds)
-            return result.but(trace=found.trace, replayed=True, checked_by=(REPLAY,))
+            kept = self.certificate(prop, found.trace) if witness else None
+            return result.but(
+                trace=found.trace, replayed=True, checked_by=(REPLAY,), certificate=kept
+            )
         why = found.reason
         if witness:
             why = why or f"not reached within {found.depth} steps"
