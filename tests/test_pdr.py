@@ -22,8 +22,9 @@ from mapproof.proofs.search import sliced_for
 from mapproof.proofs.verdict import Verdict
 from mapproof.properties.kpt import DEEP, P1, P2, SAFE
 
+from .agreement import FOREVER
 from .brute_force import BruteForce
-from .test_readings import FOREVER, Size, run, scope_of_size
+from .test_readings import Size, run, scope_of_size
 
 BARE = kpt.but(name="kpt-bare", lemmas=[], properties=[P1, P2, SAFE])
 
