@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from time import monotonic
 from typing import TYPE_CHECKING, Any
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from .certificate import Certificate
 
 SAT = "glucose"
+PATIENCE = 5.0  # seconds to look at a scope for what was seen at a smaller one
 FIRST_DEPTH = 4  # what is not violated so soon goes to the finite-scope prover, then deeper
 
 Progress = Callable[[str], None]
@@ -198,6 +199,8 @@ class _Run:
             before = results[prop.name]
             if before.trace is None:
                 settled = self.settled(prop, before, proof)
+                if settled is None:
+                    settled = self.elsewhere(prop, proof)
                 if settled is not None:
                     results[prop.name] = settled
                 elif before.verdict is Verdict.HOLDS_TO_DEPTH or before.kind == "sometimes":
@@ -218,6 +221,8 @@ class _Run:
             self.progress(f"{where}: frame {frame}, {clauses} clauses")
 
         timeout = self.options.timeout
+        if prop in self.seen_elsewhere:
+            timeout = min(timeout, PATIENCE)
         try:
             found = settle(self.design, prop, self.scope, timeout, self.rechecker.ask, told)
         except DesignError:  # no machine or no start at the scope: nothing can be said of it
@@ -281,6 +286,25 @@ class _Run:
         own = [s for s in self.scope if isinstance(sizes.get(s, 0), int)]
         less = {sort: max(1, self.scope[sort] - 1) for sort in own}
         return _walks(self.design, self.design.scope_at(less))
+
+    @cached_property
+    def seen_elsewhere(self) -> dict[Property[Any], Trace]:
+        """Runs that show a ``sometimes`` at the design's own scope, where a larger one is asked for."""
+        own = self.design.scope_at()
+        if own == self.scope or any(self.scope[sort] < size for sort, size in own.items()):
+            return {}
+        run = _Run(self.design, replace(self.options, scope={}), self.progress, self.rechecker)
+        jobs = (p for p in self.design.properties if p.kind == "sometimes")
+        return {job: trace for job in jobs if (trace := run.witness(job)) is not None}
+
+    def elsewhere(self, job: Property[Any], proof: Induction) -> Result | None:
+        """What a smaller machine shows of a ``sometimes``, if anything."""
+        trace = self.seen_elsewhere.get(job)
+        if trace is None:
+            return None
+        found = Searched(trace, len(trace.events), trace.machine.scope)
+        note = f"on a smaller machine, {found.scope}; at {self.scope} the search took too long"
+        return self.judged(job, found, proof, 0.0).but(reason=note)
 
     def search(self, todo: Mapping[Property[Any], int], proof: Induction) -> dict[str, Result]:
         """The bounded search for some properties, each to its depth, as results."""

@@ -194,3 +194,20 @@ def test_a_job_is_done_beyond_the_depth_or_not_at_all_at_the_scope() -> None:
     (result,) = check(full, Options(depth=2, scope=scope_of_size((2, 1, 2, 2))))
     assert result.verdict is Verdict.UNKNOWN
     assert result.reason.startswith("it cannot happen at ")
+
+
+def test_at_a_large_scope_a_job_may_be_seen_on_a_smaller_machine() -> None:
+    """The fullest state of kpt is 66 steps away there; it is not looked for until time is up."""
+    full = kpt.but(name="kpt-full", properties=[DEEP])
+    large = scope_of_size((6, 8, 12, 18))
+    (result,) = check(full, Options(scope=large))
+    own = kpt.scope_at()
+    assert (result.verdict, result.depth) == (Verdict.PROVED, 11)
+    assert result.scope == own.names()
+    assert result.reason.startswith(f"on a smaller machine, {own}; at ")
+
+
+def test_at_a_scope_below_that_of_the_design_no_other_machine_is_looked_at() -> None:
+    full = kpt.but(name="kpt-full", properties=[DEEP])
+    (result,) = check(full, Options(scope=scope_of_size((1, 1, 1, 1))))
+    assert result.verdict is not Verdict.PROVED
