@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from time import monotonic
 from typing import Any
 
 from mapproof.model.language import circuit as c
 from mapproof.model.language.circuit import Circuit
 from mapproof.model.language.design import Design, System
+from mapproof.model.language.errors import DesignError
 from mapproof.model.language.latches import Sequential
 from mapproof.model.language.operation import Transition
 from mapproof.model.language.property import Claim, Property
@@ -16,6 +18,7 @@ from mapproof.model.language.scope import Scope
 
 from .atoms import Atoms
 from .pdr import Invariant, pdr
+from .sat import CircuitSolver
 from .search import replayed, sliced_for
 from .trace import Trace
 
@@ -49,11 +52,13 @@ def settle(
     sequential = Sequential(sliced_for(design.system(), [prop]), scope)
     try:
         found = pdr(sequential, prop, timeout, progress)
+        if not isinstance(found, Invariant):
+            return Settled(trace=replayed(design, prop, found))
+        whole = Sequential(plain(design.system()), scope)
+        if not CircuitSolver(whole.circuit).holds(whole.possible, monotonic() + timeout):
+            raise DesignError(f"the design has no initial state at scope {scope}")
     except TimeoutError as error:
         return Settled(reason=str(error))
-    if not isinstance(found, Invariant):
-        return Settled(trace=replayed(design, prop, found))
-    whole = Sequential(plain(design.system()), scope)
     invariant = found.over(Atoms(whole))
     for name, script in scripts(whole, prop, invariant):
         answer = ask(script)

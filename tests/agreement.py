@@ -124,7 +124,8 @@ class Comparison:
 
     def _pair(self, prop: Property[Any], engine: str, verdict: str) -> Pair:
         kind = "sometimes" if prop.kind == "sometimes" else "claim"
-        return prop.kind, TRUTH[kind, self.expected[prop] is not None], engine, verdict
+        truth = TRUTH[kind, self.expected[prop] is not None] if self.possible else "no start"
+        return prop.kind, truth, engine, verdict
 
     def _rewritten(self) -> None:
         """What is to be proved of a step, evaluated before it, is the claim after it."""
@@ -177,6 +178,7 @@ class Comparison:
                     assert not self.possible
                     continue
             assert not found.reason, found.reason
+            assert self.possible
             assert (found.trace is None) == (self.expected[prop] is None)
             if found.trace is not None:
                 check_trace(prop, found.trace)

@@ -10,7 +10,22 @@ import pytest
 from hypothesis import event
 
 from mapproof.model.designs.kpt import kpt, kpt_buggy, kpt_bugpgd
-from mapproof.model.language import Design, DesignError, Scope
+from mapproof.model.language import (
+    FALSE,
+    TRUE,
+    Bool,
+    Design,
+    DesignError,
+    Fun,
+    Map,
+    Scope,
+    Sort,
+    State,
+    Step,
+    always,
+    assumption,
+    operation,
+)
 from mapproof.model.language.latches import Sequential
 from mapproof.model.language.property import Property
 from mapproof.model.language.solver import Z3
@@ -194,6 +209,46 @@ def test_a_job_is_done_beyond_the_depth_or_not_at_all_at_the_scope() -> None:
     (result,) = check(full, Options(depth=2, scope=scope_of_size((2, 1, 2, 2))))
     assert result.verdict is Verdict.UNKNOWN
     assert result.reason.startswith("it cannot happen at ")
+
+
+class Page(Sort): ...
+
+
+class Slot(Sort): ...
+
+
+class Slots(State):
+    used: Map[Slot, Bool]
+    page_of: Fun[Slot, Page]
+
+
+@operation
+def nothing_used(s: Slots) -> Step:
+    return Step(when=TRUE, then=[s.used.fill(lambda i: FALSE)])
+
+
+@assumption
+def own_pages(s: Slots, i: Slot, j: Slot) -> Bool:
+    return (s.page_of[i] == s.page_of[j]).implies(i == j)
+
+
+@always
+def unused(s: Slots, i: Slot) -> Bool:
+    return ~s.used[i]
+
+
+def test_nothing_is_proved_where_the_design_cannot_start() -> None:
+    """The property has nothing to do with the assumption that two slots on one page break."""
+    design = Design(
+        name="slots",
+        state=Slots,
+        init=nothing_used,
+        properties=[unused],
+        assumptions=[own_pages],
+    )
+    assert settled(design, unused, Scope({Slot: 2, Page: 2})).invariant is not None
+    with pytest.raises(DesignError, match="no initial state"):
+        settled(design, unused, Scope({Slot: 2, Page: 1}))
 
 
 def test_at_a_large_scope_a_job_may_be_seen_on_a_smaller_machine() -> None:
