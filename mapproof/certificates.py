@@ -11,7 +11,8 @@ from typing import Any
 import click
 
 from mapproof.model.language import Design, DesignError
-from mapproof.proofs.certificate import SUFFIX, NotACertificate, Rejected, read_certificate
+from mapproof.proofs.certificate import SUFFIX, NotACertificate, Rejected
+from mapproof.proofs.certificate_reader import read_certificate
 from mapproof.proofs.verdict import Result
 from mapproof.proofs.verify import Checked, Standing
 
@@ -22,6 +23,7 @@ from .text import counted, fold
 
 CODES = {
     Standing.PROVED: 0,
+    Standing.PROVED_AT_SCOPE: 0,
     Standing.UNKNOWN: 3,
     Standing.REJECTED: 1,
     Standing.UNREADABLE: 2,
@@ -61,7 +63,11 @@ def worst(checked: Iterable[Checked]) -> int:
     return max((CODES[c.standing] for c in checked), key=(0, 3, 1, 2).index)
 
 
-_COLOURS = {Standing.PROVED: "green", Standing.REJECTED: "red", Standing.UNREADABLE: "red"}
+_PROVED = (Standing.PROVED, Standing.PROVED_AT_SCOPE)
+_COLOURS = dict.fromkeys(_PROVED, "green") | {
+    Standing.REJECTED: "red",
+    Standing.UNREADABLE: "red",
+}
 
 
 def checked_text(name: str, checked: Checked) -> str:
@@ -72,14 +78,13 @@ def checked_text(name: str, checked: Checked) -> str:
     lines[0] = lines[0].replace(f": {said}", f": {click.style(said, fg=colour, bold=True)}")
     if checked.reason:
         lines += fold(checked.reason, "  ")
-    if certificate is None or checked.standing is not Standing.PROVED:
+    if certificate is None or checked.standing not in _PROVED:
         return "\n".join(lines)
     claim = certificate.claim
     whose = f"the design {certificate.design}"
     if not checked.bound:
         whose = f"the transition system in the file (it is called {certificate.design})"
-    when = "at every step" if claim.kind == "step" else "in every state"
-    lines += fold(f"{when} of every run of {whose}, for any size:", "  ")
+    lines += fold(f"{certificate.established(whose)}:", "  ")
     lines += fold(f"{claim.name}: {claim.text}", "    ", "      ")
     if certificate.lemmas:
         lines += fold("with the lemmas", "  ")
@@ -87,7 +92,8 @@ def checked_text(name: str, checked: Checked) -> str:
             lines += fold(f"{lemma.name}: {lemma.text}", "    ", "      ")
     if certificate.assumptions:
         lines += fold(f"assuming: {', '.join(certificate.assumptions)}", "  ", "    ")
-    solved = f"{counted(checked.cells, 'obligation')} solved by {', '.join(checked.checked_by)}"
+    by = ", ".join(checked.checked_by)
+    solved = f"{counted(checked.cells, 'obligation')} solved by {by}" if checked.cells else by
     if checked.trivial:
         solved += f", {checked.trivial} trivial"
     lines += fold(f"{solved}, in {checked.seconds:.2f} s", "  ", "    ")
@@ -109,6 +115,7 @@ def _checked(name: str, checked: Checked) -> dict[str, Any]:
         "verdict": str(checked.standing),
         "design": certificate.design if certificate else None,
         "property": certificate.claim.name if certificate else None,
+        "proof": certificate.proof if certificate else None,
         "bound": checked.bound,
         "claim": certificate.claim.text if certificate else None,
         "lemmas": {lemma.name: lemma.text for lemma in certificate.lemmas} if certificate else {},

@@ -80,8 +80,10 @@ def established(result: Result) -> str:
 
 
 def limits(result: Result) -> str:
-    """What is known of a claim that is neither proved for any size nor violated, and why no more."""
-    if result.verdict is Verdict.PROVED_AT_SCOPE:
+    """What is known of a claim that is neither proved for any size nor violated, and why no more; of a
+    ``sometimes`` that was seen, where, if not at the scope that was asked for."""
+    seen = result.kind == "sometimes" and result.verdict is Verdict.PROVED
+    if seen or result.verdict is Verdict.PROVED_AT_SCOPE:
         return result.reason
     if result.verdict not in (Verdict.HOLDS_TO_DEPTH, Verdict.UNKNOWN, Verdict.VACUOUS):
         return ""

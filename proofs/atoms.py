@@ -68,6 +68,11 @@ class Atoms:
         assert atom is not None
         return atom
 
+    def key(self, literal: int) -> tuple[str, tuple[int, ...], int]:
+        """Under what ``number`` has the atom of a literal: map, key and value."""
+        atom = self[literal]
+        return atom.place.component.name, atom.place.key, atom.value
+
     def now(self, literal: int) -> int:
         """A literal about the present state, in the circuit."""
         return self[literal].now ^ (literal < 0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from time import monotonic
 from typing import TYPE_CHECKING, Any
@@ -18,9 +18,9 @@ from mapproof.model.language.unbounded import check_stratified
 
 from .finite import settle
 from .induction import Failure, Induction, Prover, Rechecker, induction, other_solver
-from .pdr import ENGINE
+from .pdr import ENGINE, Invariant
 from .search import Searched, search
-from .trace import Trace
+from .trace import REPLAY, Trace
 from .verdict import Result, Verdict
 from .walks import Walks
 from .worker import Solvers
@@ -28,8 +28,8 @@ from .worker import Solvers
 if TYPE_CHECKING:
     from .certificate import Certificate
 
-REPLAY = "concrete replay"
 SAT = "glucose"
+PATIENCE = 5.0  # seconds to look at a scope for what was seen at a smaller one
 FIRST_DEPTH = 4  # what is not violated so soon goes to the finite-scope prover, then deeper
 
 Progress = Callable[[str], None]
@@ -89,7 +89,8 @@ def unless_idle(result: Result, idle: Sequence[Result]) -> Result:
         return result
     names = ", ".join(r.property for r in idle)
     reason = f"it holds at the scope, but the design was not seen to do its job: {names}"
-    return result.but(verdict=Verdict.UNKNOWN, reason=f"{reason}; {result.reason}")
+    reason = f"{reason}; {result.reason}"
+    return result.but(verdict=Verdict.UNKNOWN, reason=reason, certificate=None)
 
 
 class _Run:
@@ -156,13 +157,23 @@ class _Run:
             lemmas=uses,
             solver=", ".join(finders),
             checked_by=tuple(others),
-            certificate=self.certificate(prop, proof) if self.options.certify else None,
+            certificate=self.certificate(prop, proof),
         )
 
-    def certificate(self, prop: Property[Any], proof: Induction) -> Certificate:
-        from .certificate import certificate
+    def certificate(
+        self, prop: Property[Any], shown_by: Induction | Invariant | Trace
+    ) -> Certificate | None:
+        """The certificate of what shows a property, if it is asked for."""
+        if not self.options.certify:
+            return None
+        from .certified_any_size import certificate
+        from .certified_at_scope import certificate_at_scope, certificate_of_run
 
-        return certificate(self.design, prop.name, proof)
+        if isinstance(shown_by, Trace):
+            return certificate_of_run(shown_by, prop)
+        if isinstance(shown_by, Invariant):
+            return certificate_at_scope(self.design, prop, shown_by, solver.version())
+        return certificate(self.design, prop.name, shown_by)
 
     def searched(
         self, claims: Sequence[Property[Any]], jobs: Sequence[Property[Any]], proof: Induction
@@ -188,6 +199,8 @@ class _Run:
             before = results[prop.name]
             if before.trace is None:
                 settled = self.settled(prop, before, proof)
+                if settled is None:
+                    settled = self.elsewhere(prop, proof)
                 if settled is not None:
                     results[prop.name] = settled
                 elif before.verdict is Verdict.HOLDS_TO_DEPTH or before.kind == "sometimes":
@@ -208,6 +221,8 @@ class _Run:
             self.progress(f"{where}: frame {frame}, {clauses} clauses")
 
         timeout = self.options.timeout
+        if prop in self.seen_elsewhere:
+            timeout = min(timeout, PATIENCE)
         try:
             found = settle(self.design, prop, self.scope, timeout, self.rechecker.ask, told)
         except DesignError:  # no machine or no start at the scope: nothing can be said of it
@@ -227,6 +242,7 @@ class _Run:
             reason=f"not for any size: {proof.failures[prop.name].explanation}",
             solver=ENGINE,
             checked_by=(solver.version(),),
+            certificate=self.certificate(prop, found.invariant),
             seconds=seconds,
         )
 
@@ -271,6 +287,25 @@ class _Run:
         less = {sort: max(1, self.scope[sort] - 1) for sort in own}
         return _walks(self.design, self.design.scope_at(less))
 
+    @cached_property
+    def seen_elsewhere(self) -> dict[Property[Any], Trace]:
+        """Runs that show a ``sometimes`` at the design's own scope, where a larger one is asked for."""
+        own = self.design.scope_at()
+        if own == self.scope or any(self.scope[sort] < size for sort, size in own.items()):
+            return {}
+        run = _Run(self.design, replace(self.options, scope={}), self.progress, self.rechecker)
+        jobs = (p for p in self.design.properties if p.kind == "sometimes")
+        return {job: trace for job in jobs if (trace := run.witness(job)) is not None}
+
+    def elsewhere(self, job: Property[Any], proof: Induction) -> Result | None:
+        """What a smaller machine shows of a ``sometimes``, if anything."""
+        trace = self.seen_elsewhere.get(job)
+        if trace is None:
+            return None
+        found = Searched(trace, len(trace.events), trace.machine.scope)
+        note = f"on a smaller machine, {found.scope}; at {self.scope} the search took too long"
+        return self.judged(job, found, proof, 0.0).but(reason=note)
+
     def search(self, todo: Mapping[Property[Any], int], proof: Induction) -> dict[str, Result]:
         """The bounded search for some properties, each to its depth, as results."""
         if not todo:
@@ -296,7 +331,10 @@ class _Run:
         if found.trace is not None:
             verdict = Verdict.PROVED if witness else Verdict.VIOLATED
             result = self.bounded(prop, verdict, found, "", seconds)
-            return result.but(trace=found.trace, replayed=True, checked_by=(REPLAY,))
+            kept = self.certificate(prop, found.trace) if witness else None
+            return result.but(
+                trace=found.trace, replayed=True, checked_by=(REPLAY,), certificate=kept
+            )
         why = found.reason
         if witness:
             why = why or f"not reached within {found.depth} steps"

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from time import monotonic
 from typing import Any
 
 from mapproof.model.language import circuit as c
 from mapproof.model.language.circuit import Circuit
-from mapproof.model.language.design import Design
+from mapproof.model.language.design import Design, System
+from mapproof.model.language.errors import DesignError
 from mapproof.model.language.latches import Sequential
-from mapproof.model.language.property import Property
+from mapproof.model.language.operation import Transition
+from mapproof.model.language.property import Claim, Property
 from mapproof.model.language.scope import Scope
 
+from .atoms import Atoms
 from .pdr import Invariant, pdr
+from .sat import CircuitSolver
 from .search import replayed, sliced_for
 from .trace import Trace
 
@@ -40,26 +45,39 @@ def settle(
 ) -> Settled:
     """Prove a property at a scope, or find a run that violates it (a ``sometimes``: shows it).
 
-    An invariant counts only once ``ask`` has answered "unsat" to each of its :func:`scripts`.
+    The invariant is found on what can influence the property, and it counts only once ``ask`` has
+    answered "unsat" to each of its :func:`scripts`, which are about the whole design.
     Raises DesignError if the design has no machine, or cannot start, at the scope.
     """
     sequential = Sequential(sliced_for(design.system(), [prop]), scope)
     try:
         found = pdr(sequential, prop, timeout, progress)
+        if not isinstance(found, Invariant):
+            return Settled(trace=replayed(design, prop, found))
+        whole = Sequential(plain(design.system()), scope)
+        if not CircuitSolver(whole.circuit).holds(whole.possible, monotonic() + timeout):
+            raise DesignError(f"the design has no initial state at scope {scope}")
     except TimeoutError as error:
         return Settled(reason=str(error))
-    if not isinstance(found, Invariant):
-        return Settled(trace=replayed(design, prop, found))
-    for name, script in scripts(sequential, prop, found):
+    invariant = found.over(Atoms(whole))
+    for name, script in scripts(whole, prop, invariant):
         answer = ask(script)
         if answer != "unsat":
             return Settled(reason=f"the second solver answers {answer} to: {name}")
-    return Settled(invariant=found)
+    return Settled(invariant=invariant)
 
 
-def scripts(
-    sequential: Sequential, prop: Property[Any], invariant: Invariant
-) -> Iterator[tuple[str, str]]:
+def plain(system: System) -> System:
+    """The system without the hints at which writes have just one key: what a certificate keeps."""
+
+    def but(transition: Transition) -> Transition:
+        return replace(transition, updates=tuple(replace(u, at=None) for u in transition.updates))
+
+    transitions = tuple(map(but, system.transitions))
+    return replace(system, init=but(system.init), transitions=transitions)
+
+
+def scripts(sequential: Sequential, prop: Claim, invariant: Invariant) -> Iterator[tuple[str, str]]:
     """What makes an invariant a proof, each as a SMT-LIB script that is to be unsatisfiable."""
     circuit, atoms = sequential.circuit, invariant.atoms
     facts = sequential.facts

@@ -5,28 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 from mapproof.model.language.design import Design, System
 from mapproof.model.language.nodes import FALSE_NODE, TRUE_NODE, Node, negate
 from mapproof.model.language.operation import Transition
-from mapproof.model.language.property import Kind
+from mapproof.model.language.property import Claim
 from mapproof.model.language.unbounded import Scripts, after, ascii_name
 
-C = TypeVar("C", bound="Claim")
-
-
-class Claim(Protocol):
-    """What an obligation needs to know of a property: it may also come from a certificate."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def kind(self) -> Kind: ...
-
-    def closed(self, epoch: int = 0, /) -> Node:
-        """The claim of the old (0) or the new (1) state; a step sees both."""
-        ...
+C = TypeVar("C", bound=Claim)
 
 
 @dataclass(frozen=True)

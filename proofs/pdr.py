@@ -41,6 +41,14 @@ class Invariant:
     clauses: tuple[Cube, ...]
     frames: int
 
+    def over(self, atoms: Atoms) -> Invariant:
+        """The same clauses, over the atoms of a system that has the same maps and more."""
+        number = {x: atoms.number[self.atoms.key(x)] for k in self.clauses for x in map(abs, k)}
+        moved = (
+            tuple(sorted(number[abs(x)] * (1 if x > 0 else -1) for x in k)) for k in self.clauses
+        )
+        return Invariant(atoms, tuple(sorted(moved)), self.frames)
+
     def lines(self) -> list[str]:
         """The clauses as a reader sees them."""
         return [self.atoms.text(clause) for clause in self.clauses]

@@ -31,7 +31,7 @@ _VALUES = ("values", "node", "element_name")
 
 def system_data(system: System, assumptions: Sequence[str], claims: Iterable[Node]) -> Data:
     """The system, the names of its assumptions in order; with the sorts that the claims mention."""
-    sorts = _sorts(system, claims)
+    sorts = sorts_of(system, claims)
     enumerations = {s.__name__: list(s.values) for s in sorts if issubclass(s, Enumeration)}
     return {
         "sorts": [s.__name__ for s in sorts if not issubclass(s, Enumeration)],
@@ -42,6 +42,7 @@ def system_data(system: System, assumptions: Sequence[str], claims: Iterable[Nod
                 "keys": [sort_text(k) for k in c.keys],
                 "value": sort_text(c.value),
                 "changes": not c.rigid,
+                "local": c.local,
             }
             for c in system.components
         ],
@@ -71,8 +72,8 @@ def _transition_data(transition: Transition) -> Data:
     }
 
 
-def _sorts(system: System, claims: Iterable[Node]) -> list[Any]:
-    """Every sort in use, by name."""
+def sorts_of(system: System, claims: Iterable[Node]) -> list[Any]:
+    """Every sort and enumeration in use, by name."""
     terms = [*system.axioms, *claims]
     found: list[Any] = [s for c in system.components for s in (*c.keys, c.value)]
     for t in (system.init, *system.transitions):
@@ -240,12 +241,14 @@ def _enumeration(name: str, values: Any) -> type[Enumeration]:
 
 
 def _component(reader: Reader, data: Any) -> Component:
-    name, keys, value, changes = fields(data, "a map", name=str, keys=list, value=str, changes=bool)
+    name, keys, value, changes, local = fields(
+        data, "a map", name=str, keys=list, value=str, changes=bool, local=bool
+    )
     named(name, "a map")
     sorts = tuple(reader.sort(k) for k in texts(keys, name))
     if any(isinstance(s, OptOf) for s in sorts):
         raise Malformed(f"the map {name} has an optional key")
-    return Component(name, sorts, reader.sort(value), not changes)
+    return Component(name, sorts, reader.sort(value), not changes, local=local)
 
 
 def _symbols(components: Sequence[Component]) -> list[str]:

@@ -12,6 +12,9 @@ from mapproof.model.language.nodes import Component, Node
 from mapproof.model.language.property import Property
 from mapproof.model.language.scope import Scope
 
+REPLAY = "concrete replay"
+"""What confirms a run."""
+
 Cell = tuple[Component, tuple[int, ...]]
 
 

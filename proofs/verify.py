@@ -12,7 +12,10 @@ from mapproof.model.language.design import Design
 from mapproof.model.language.errors import DesignError
 from mapproof.model.language.solver import Outcome
 
-from .certificate import SOLVERS, Cell, Certificate, NotACertificate, Rejected, read_certificate
+from .certificate import SOLVERS, Cell, Certificate, NotACertificate, Rejected
+from .certificate_reader import read_certificate
+from .certified_at_scope import AtScope
+from .trace import REPLAY
 from .trees import tree_text
 from .worker import Pool, shared
 
@@ -23,7 +26,10 @@ class Standing(StrEnum):
     """What a check of a certificate establishes."""
 
     PROVED = "proved"
-    """The claim holds in the system of the file: every cell is there and was solved again."""
+    """The claim holds in the system of the file, for any size: every cell is there and was solved
+    again.  Of a ``sometimes``: the run of the file was replayed and shows it."""
+    PROVED_AT_SCOPE = "proved-at-scope"
+    """The claim holds in the system of the file at the scope of the file: as above."""
     REJECTED = "rejected"
     """The claim is not established: the file was changed, or a cell does not hold."""
     UNREADABLE = "unreadable"
@@ -103,17 +109,18 @@ class Verifier:
             return checked(Standing.REJECTED, str(error))
         used: dict[str, None] = {}
         for cell, solver, outcome in self._solved(cells, started + self.timeout):
-            who, name = outcome.solver or solver, cell.obligation.name
+            who, name = outcome.solver or solver, cell.name
             if outcome.answer == "sat":
                 return checked(Standing.REJECTED, f"{name} does not hold: {who} has a model of it")
             if outcome.answer == "unknown":
                 return checked(Standing.UNKNOWN, f"{who} gave up on {name} ({outcome.reason})")
             used[who] = None
+        at_scope = isinstance(certificate, AtScope)
         return checked(
-            Standing.PROVED,
-            checked_by=tuple(sorted(used)),
+            Standing.PROVED_AT_SCOPE if at_scope else Standing.PROVED,
+            checked_by=tuple(sorted(used)) or (REPLAY,),
             cells=len(cells),
-            trivial=certificate.grid[1],
+            trivial=certificate.trivial,
         )
 
     def _solved(self, cells: Sequence[Cell], deadline: float) -> list[tuple[Cell, str, Outcome]]:
@@ -124,7 +131,7 @@ class Verifier:
         found = []
         for cell, solver in asked:
             key = (solver, cell.script)
-            self.progress(f"{cell.obligation.name} ({solver})")
+            self.progress(f"{cell.name} ({solver})")
             outcome = self._known[key] if key in self._known else futures[key].result()
             found.append((cell, solver, outcome))
             if outcome.answer == "unknown":

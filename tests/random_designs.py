@@ -145,9 +145,15 @@ class Writer:
         self.pool.setdefault(sort, []).extend(makes)
 
     def _read(self, part: Part) -> Make:
-        keys = [self.pick(self.pool[k]) for k in part.keys]
+        keys = [self._key(k) for k in part.keys]
         epoch = self.random.randrange(self.states)
         return lambda env: part.of(env[0][epoch])[tuple(k(env) for k in keys)]
+
+    def _key(self, sort: Any) -> Make:
+        """A term of the sort, mostly a variable."""
+        sight = [variable(i) for i, s in enumerate(self.variables) if s is sort]
+        chosen: Make = self.pick(sight if sight and self.random.random() < 0.6 else self.pool[sort])
+        return chosen
 
     # Terms.
 
@@ -179,11 +185,12 @@ class Writer:
 
     def rare(self) -> Make:
         """A conjunction that takes some steps to come true where every map starts empty."""
-        atoms = [self._atom() for _ in range(self.pick([2, 2, 3]))]
+        atoms = [self._atom() for _ in range(self.pick([2, 3, 3]))]
         return lambda env: reduce(Bool.__and__, [atom(env) for atom in atoms])
 
     def _quantified(self, depth: int) -> Make:
-        bound = [self.pick(self.sorts) for _ in range(self.pick([1, 2]))]
+        sorts = [*self.sorts, *(s for s in self.variables if s in self.sorts)]
+        bound = [self.pick(sorts) for _ in range(self.pick([1, 2]))]
         body = self.also(*bound).formula(depth)
         quantifier: Any = self.pick([lang.forall, lang.exists])
         return lambda env: quantifier(*bound, over(body, env, len(bound)))
@@ -223,7 +230,7 @@ class Writer:
     def write(self, part: Part, start: bool = False) -> Make | None:
         """One write of a map, if there is a value; at the ``start`` every entry, mostly empty."""
         inner, count = self.also(*part.keys), len(part.keys)
-        value = inner._empty(part) if start and self.random.random() < 0.7 else None
+        value = inner._empty(part) if start and self.random.random() < 0.8 else None
         value = value or inner.term(part.value, 2)
         if value is None:
             return None
@@ -275,17 +282,19 @@ def random_parts(random: Random, sorts: Sequence[Any], stratified: bool) -> list
 
 
 def random_procedures(state: type, writer: Writer) -> list[Procedure]:
-    """None, or one or two procedures of two steps."""
+    """None, or one or two procedures of two or three steps."""
     made: list[Procedure] = []
     actor = writer.pick(s for s in writer.sorts if not issubclass(s, Enumeration))
-    for i in range(writer.pick([0, 0, 0, 0, 1, 1, 2])):
+    for i in range(writer.pick([0, 0, 0, 1, 1, 2])):
         procedure = Procedure(f"run{i}")
         argument = dict.fromkeys(writer.pick(["", "y"]), writer.pick(writer.sorts))
         body = writer.step([actor, *argument.values()])
         procedure.step(named(body, "first", {"s": state, "x": actor, **argument}))
-        end = writer.pick([None, None, "second", Procedure.DONE])
-        body = writer.step([actor])
-        procedure.step(to=end)(named(body, "second", {"s": state, "x": actor}))
+        more = ["second", "third"][: writer.pick([1, 1, 2])]
+        for name in more:
+            end = writer.pick([None, None, *more, Procedure.DONE])
+            body = writer.step([actor])
+            procedure.step(to=end)(named(body, name, {"s": state, "x": actor}))
         made.append(procedure)
     return made
 
@@ -298,7 +307,7 @@ def declarations(parts: Iterable[Part]) -> dict[str, Any]:
 
 
 def random_design(random: Random, stratified: bool) -> Design[Any]:
-    """A design with one to four operations and one to three properties."""
+    """A design with one to four operations, one to three properties, and lemmas, mostly false."""
     slots: dict[str, Any] = {"__slots__": ()}
     names = "ABC"[: random.choice([1, 1, 2, 2, 3])]
     sorts: list[Any] = [type(name, (Sort,), slots) for name in names]
@@ -329,7 +338,7 @@ def random_design(random: Random, stratified: bool) -> Design[Any]:
         known = () if kind is lang.assumption else procedures
         inner = Writer(random, sorts, about, known, tuple(chosen.values()), states)
         make = inner.formula(3)
-        if random.random() < 0.6:
+        if random.random() < 0.75:
             make = inner.rare() if kind is lang.sometimes else built(operator.invert, inner.rare())
 
         def function(*args: Any) -> Any:
@@ -351,7 +360,7 @@ def random_design(random: Random, stratified: bool) -> Design[Any]:
         return lang.assumption(named(injective, "injective", annotations))
 
     boot = Writer(random, sorts, parts)
-    filled = [p for p in parts if p.kind is not lang.Fun and random.random() < 0.85]
+    filled = [p for p in parts if p.kind is not lang.Fun and random.random() < 0.9]
     when = boot.formula(2) if random.random() < 0.1 else constant(lang.TRUE)
     start = effect(when, [boot.write(p, start=True) for p in filled])
     kinds: list[Any] = [lang.always, lang.always, lang.step, lang.sometimes]
@@ -363,6 +372,7 @@ def random_design(random: Random, stratified: bool) -> Design[Any]:
         operations=[operation(f"op{i}") for i in range(random.choice([1, 2, 3, 4]))],
         procedures=procedures,
         properties=[claim(f"p{i}", kind, parts) for i, kind in enumerate(wanted)],
+        lemmas=[claim(f"l{i}", lang.always, parts) for i in range(random.choice([0, 0, 1, 3]))],
         assumptions=[assumed(random.choice(rigid))] if rigid and random.random() < 0.5 else [],
     )
 

@@ -10,7 +10,22 @@ import pytest
 from hypothesis import event
 
 from mapproof.model.designs.kpt import kpt, kpt_buggy, kpt_bugpgd
-from mapproof.model.language import Design, DesignError, Scope
+from mapproof.model.language import (
+    FALSE,
+    TRUE,
+    Bool,
+    Design,
+    DesignError,
+    Fun,
+    Map,
+    Scope,
+    Sort,
+    State,
+    Step,
+    always,
+    assumption,
+    operation,
+)
 from mapproof.model.language.latches import Sequential
 from mapproof.model.language.property import Property
 from mapproof.model.language.solver import Z3
@@ -22,8 +37,9 @@ from mapproof.proofs.search import sliced_for
 from mapproof.proofs.verdict import Verdict
 from mapproof.properties.kpt import DEEP, P1, P2, SAFE
 
+from .agreement import FOREVER
 from .brute_force import BruteForce
-from .test_readings import FOREVER, Size, run, scope_of_size
+from .test_readings import Size, run, scope_of_size
 
 BARE = kpt.but(name="kpt-bare", lemmas=[], properties=[P1, P2, SAFE])
 
@@ -193,3 +209,60 @@ def test_a_job_is_done_beyond_the_depth_or_not_at_all_at_the_scope() -> None:
     (result,) = check(full, Options(depth=2, scope=scope_of_size((2, 1, 2, 2))))
     assert result.verdict is Verdict.UNKNOWN
     assert result.reason.startswith("it cannot happen at ")
+
+
+class Page(Sort): ...
+
+
+class Slot(Sort): ...
+
+
+class Slots(State):
+    used: Map[Slot, Bool]
+    page_of: Fun[Slot, Page]
+
+
+@operation
+def nothing_used(s: Slots) -> Step:
+    return Step(when=TRUE, then=[s.used.fill(lambda i: FALSE)])
+
+
+@assumption
+def own_pages(s: Slots, i: Slot, j: Slot) -> Bool:
+    return (s.page_of[i] == s.page_of[j]).implies(i == j)
+
+
+@always
+def unused(s: Slots, i: Slot) -> Bool:
+    return ~s.used[i]
+
+
+def test_nothing_is_proved_where_the_design_cannot_start() -> None:
+    """The property has nothing to do with the assumption that two slots on one page break."""
+    design = Design(
+        name="slots",
+        state=Slots,
+        init=nothing_used,
+        properties=[unused],
+        assumptions=[own_pages],
+    )
+    assert settled(design, unused, Scope({Slot: 2, Page: 2})).invariant is not None
+    with pytest.raises(DesignError, match="no initial state"):
+        settled(design, unused, Scope({Slot: 2, Page: 1}))
+
+
+def test_at_a_large_scope_a_job_may_be_seen_on_a_smaller_machine() -> None:
+    """The fullest state of kpt is 66 steps away there; it is not looked for until time is up."""
+    full = kpt.but(name="kpt-full", properties=[DEEP])
+    large = scope_of_size((6, 8, 12, 18))
+    (result,) = check(full, Options(scope=large))
+    own = kpt.scope_at()
+    assert (result.verdict, result.depth) == (Verdict.PROVED, 11)
+    assert result.scope == own.names()
+    assert result.reason.startswith(f"on a smaller machine, {own}; at ")
+
+
+def test_at_a_scope_below_that_of_the_design_no_other_machine_is_looked_at() -> None:
+    full = kpt.but(name="kpt-full", properties=[DEEP])
+    (result,) = check(full, Options(scope=scope_of_size((1, 1, 1, 1))))
+    assert result.verdict is not Verdict.PROVED

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from itertools import chain, pairwise, product
+from itertools import chain, product
 from math import comb, perm, prod
 from time import monotonic
 from typing import Any
@@ -26,30 +26,15 @@ from mapproof.proofs.explore import explore
 from mapproof.proofs.induction import Induction, Prover, induction
 from mapproof.proofs.obligations import obligations
 from mapproof.proofs.sat import CircuitSolver
-from mapproof.proofs.search import Searched, search
-from mapproof.proofs.trace import Trace
+from mapproof.proofs.search import search
 from mapproof.proofs.verdict import Verdict
 from mapproof.properties.kpt import DEEP, P1, P2, SAFE
 
+from .agreement import FOREVER, MOST_STATES, check_found, check_trace, decoded
 from .brute_force import BruteForce, Frozen
 from .random_designs import all_scopes, designs_with_scopes
 
-MOST_STATES = 300
-FOREVER = 3600.0
-
-
 # --- states --------------------------------------------------------------------------------------
-
-
-def decoded(oracle: BruteForce, machine: Machine, state: Any) -> Frozen:
-    """A state of the concrete reading as one of the oracle's."""
-    values: dict[Any, Any] = {}
-    for c in machine.system.components:
-        keys = machine.scope.combinations(c.keys)
-        for index, key in zip(keys, oracle.tuples(c.keys), strict=True):
-            value = machine.cell(state, c, index)
-            values[c.name, key] = oracle.domain(c.value)[value]
-    return tuple(values[cell] for cell in oracle.cells)
 
 
 def check_concrete(design: Design[Any], scope: Scope) -> None:
@@ -130,41 +115,6 @@ def check_search(design: Design[Any], scope: Scope) -> None:
             check_found(design, prop, found[prop.name], scope, expected, bool(layers[0]))
 
 
-def check_found(
-    design: Design[Any],
-    prop: Property[Any],
-    found: Searched,
-    scope: Scope,
-    expected: int | None,
-    possible: bool,
-) -> None:
-    """What a search found, against the shortest violation at its scope (if a start is possible)."""
-    assert not found.reason
-    if found.trace is None or possible:
-        assert (found.trace is None) == (expected is None)
-    if found.trace is None:
-        return
-    check_trace(prop, found.trace)
-    small = found.trace.machine.scope
-    assert all(small[sort] <= size for sort, size in scope.items())
-    oracle = BruteForce(design, small)
-    assert found.depth == len(found.trace.events) == oracle.shortest(prop, oracle.layers())
-    if expected is not None:
-        assert found.depth == expected if small == scope else found.depth <= expected
-
-
-def check_trace(prop: Property[Any], trace: Trace) -> None:
-    """A trace is a run of the design that shows what is claimed of the property."""
-    oracle = BruteForce(trace.design, trace.machine.scope)
-    states = [decoded(oracle, trace.machine, s) for s in trace.states]
-    assert len(states) == len(trace.events) + 1
-    assert states[0] in oracle.layers()[0]
-    for old, new in pairwise(states):
-        assert new in set(oracle.successors(old))
-    last = [oracle.thaw(s) for s in [states[0], *states][-2:]]
-    assert oracle.holds(prop, *last) is (prop.kind == "sometimes")
-
-
 def at_scope(text: str, scope: Scope) -> str:
     """An obligation of sorts that have exactly as many elements as the scope says."""
     sizes = {sort.__name__: size for sort, size in scope.items()}
@@ -219,10 +169,11 @@ def check_induction(design: Design[Any], scope: Scope) -> None:
     """What is proved for any size has no violation at any scope."""
     proof = proved(design, [p for p in design.properties if p.kind != "sometimes"], 3)
     event(f"proved {bool(proof.proved)}")
-    for size in all_scopes(design, MOST_STATES // 2) if proof.proved else ():
+    claims = [p for p in proof.proved if p in design.properties]  # not lemmas that nothing used
+    for size in all_scopes(design, MOST_STATES // 2) if claims else ():
         oracle = BruteForce(design, size)
         layers = oracle.layers()
-        assert all(oracle.shortest(p, layers) is None for p in proof.proved)
+        assert all(oracle.shortest(p, layers) is None for p in claims)
 
 
 def check_verdicts(design: Design[Any], scope: Scope) -> None:

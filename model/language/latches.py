@@ -14,7 +14,7 @@ from typing import Any
 from .bounded import Stepper, Value
 from .design import System
 from .nodes import BOOL, Component, negate
-from .property import Property
+from .property import Claim
 from .scope import Scope
 
 
@@ -65,7 +65,7 @@ class Sequential(Stepper):
                 self.after[component][entry],
             )
 
-    def bad(self, prop: Property[Any]) -> int:
+    def bad(self, prop: Claim) -> int:
         """The literal that says: the state (of a ``step``: the step) violates the property; of a
         ``sometimes``: shows it."""
         if prop.kind == "step":

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from copy import copy
-from typing import Concatenate, Generic, Literal, ParamSpec
+from typing import Concatenate, Generic, Literal, ParamSpec, Protocol
 
 from .errors import DesignError
 from .nodes import Node, negate, nodes_of, quantify
@@ -15,6 +15,19 @@ from .terms import Bool, wrap
 
 P = ParamSpec("P")
 Kind = Literal["always", "step", "sometimes", "assumption"]
+
+
+class Claim(Protocol):
+    """What proofs need to know of a property: it may also come from a certificate."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def kind(self) -> Kind: ...
+
+    def closed(self, epoch: int = 0, /) -> Node:
+        """The claim of the old (0) or the new (1) state; a step sees both."""
+        ...
 
 
 class Property(Generic[S_contra]):
