@@ -342,6 +342,8 @@ def obligation_twice(random: Random, c: AnySize) -> AnySize:
 
 
 def obligations_swapped(random: Random, c: AnySize) -> AnySize:
+    if len(c.stored) < 2:
+        return c
     a, b = random.sample(c.stored, 2)
     swap = {a.script: b.script, b.script: a.script}
     stored = tuple(replace(s, script=swap.get(s.script, s.script)) for s in c.stored)
