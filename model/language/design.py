@@ -115,6 +115,12 @@ class Design(Generic[S]):
         """The same design with other fields, under another name."""
         return replace(self, name=name, **changes)
 
+    def running(self, system: System, *, name: str) -> Design[S]:
+        """The same claims about another system over the same state, such as a mutant of this one's."""
+        variant = replace(self, name=name)
+        object.__setattr__(variant, "_system", system)
+        return variant
+
     def property_named(self, name: str) -> Property[S]:
         """The property of that name; DesignError lists those that exist."""
         for prop in self.properties:
