@@ -1,46 +1,45 @@
 """Lemma inference: invariants that make claims inductive, found at a finite scope.
 
-Two sources.  Short clauses over the design's own atoms that hold in every state that walks have
-reached, and that are inductive together (Houdini).  And clauses made for a counterexample to induction:
-the elements that the step touches stand in a relation there that never occurs in a reached state; the
-fewest atoms that show it, negated and generalised to all elements, are a lemma, which has to be proved
-in turn; one that cannot be is taken back.  Whether the lemmas hold for any size is left to the prover.
+A claim that one step breaks, from a state that nothing excludes yet, says itself what is missing: the
+guard of the step and what the step leaves of the claim are literals that no reachable state has
+together, or the claim is false.  A few of them that no reached state has together either are, negated
+and for all elements, a lemma, which has to be proved in turn.  Where a lemma turns out to be too strong,
+the run that shows it is one more reached state, and the lemma is taken back.  Whether the lemmas
+hold for any size is left to the prover.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from itertools import combinations
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any
 
 from mapproof.model.language import nodes
-from mapproof.model.language.bounded import Unrolling
 from mapproof.model.language.concrete import Event, Machine, State
 from mapproof.model.language.design import Design, System
-from mapproof.model.language.errors import DesignError
+from mapproof.model.language.latches import Sequential
 from mapproof.model.language.nodes import Node, negate
+from mapproof.model.language.operation import Transition
 from mapproof.model.language.property import Property
 from mapproof.model.language.scope import Scope
+from mapproof.model.language.unbounded import after
 
-from .sat import CircuitSolver
-from .vocabulary import atoms_of, instances, terms_of, variable
+from .implicants import Implicant
+from .pdr import _Sat
+from .samples import Samples
 from .walks import reached
 
-MOST_VARIABLES = 4
-MOST_BASE_VARIABLES = 3
-MOST_BASE = 1500
-MOST_ATTEMPTS = 400
-SAMPLES = 600
+ORDERS = 4  # ways in which literals of a counterexample are dropped
+DEBUG = False
 
 
 class Lemma(Property[Any]):
     """An inferred ``always``: a clause over all elements."""
 
-    def __init__(self, clause: Node) -> None:
+    def __init__(self, clause: Node, name: str = "lemma") -> None:
         self.kind = "always"
-        self.name = "lemma"
+        self.name = name
         self.doc = self.module = ""
         self.parameters = ()
         self._bodies = {}
@@ -59,301 +58,198 @@ class Lemma(Property[Any]):
         return self._closed[epoch]
 
 
-class _Step(Unrolling):
-    """One step from an arbitrary state."""
+@dataclass(frozen=True)
+class Broken:
+    """A step that breaks a claim: from a state that no known invariant excludes."""
 
-    def __init__(self, system: System, scope: Scope) -> None:
-        super().__init__(system, scope)
-        self.bits: dict[int, list[int]] = {}
-        cells = {place for _, _, place in self.layout.cells()}
-        self.states = [self.arbitrary_state(self.bits, cells)]
-        self.extend()
-        self.old = self.reader(self.states[0])
-        self.new = self.reader(self.states[0], self.states[1])
-
-    def before(self, term: Node) -> int:
-        return self.old(term, {})[0]
-
-    def after(self, claim: Property[Any]) -> int:
-        return self.new(claim.closed(0 if claim.kind == "step" else 1), {})[0]
-
-    def start(self, true: Callable[[int], bool]) -> list[int]:
-        values = [0] * self.layout.size
-        for component, _, place in self.layout.cells():
-            values[place] = self.number(self.bits[place], component.value, true)
-        return values
+    claim: Property[Any]
+    state: State
+    event: Event
 
 
-@dataclass
-class _Prefix:
-    """The atoms over some variables, and which valuations of them occur in reached states."""
-
-    atoms: list[Node]
-    value_of: Callable[[State, tuple[int, ...]], int]
-    seen: set[int]
+class FalseClaim(Exception):
+    """A claim is violated by a reachable state."""
 
 
 class Inference:
-    """The search for lemmas that prove one claim at a scope.
-
-    ``known`` are invariants that are proved already.  Raises DesignError if the design has no machine,
-    or too many initial states, at the scope.
-    """
-
-    def __init__(
-        self,
-        design: Design[Any],
-        claim: Property[Any],
-        known: Sequence[Property[Any]],
-        scope: Scope,
-        deadline: float,
-    ) -> None:
-        self.claim = claim
-        self.scope = scope
+    def __init__(self, system: System, scope: Scope, claims: Sequence[Property[Any]], deadline: float) -> None:
+        self.system = system
+        self.claims = list(claims)
         self.deadline = deadline
-        self.system = design.system().sliced(claim.closed())
-        parts = set(self.system.components)
-        self.machine = Machine(self.system, scope)
-        self.step = _Step(self.system, scope)
-        self.solver = CircuitSolver(self.step.circuit)
-        self.solver.require(self.step.enabled[0])
-        known = [p for p in known if p.kind == "always" and nodes.components_of(p.closed()) <= parts]
-        for fact in (*self.system.axioms, *(p.closed() for p in known)):
-            self.solver.require(self.step.before(fact))
-        if claim.kind == "always":
-            self.solver.require(self.step.before(claim.closed()))
-        self.atoms = atoms_of(self.system, [claim.closed(), *(p.closed() for p in known)])
-        self.terms = terms_of(self.atoms)
-        self.pool = reached(self.machine)
-        self.samples = self.pool[:: max(1, len(self.pool) // SAMPLES)]
-        self.prefixes: dict[tuple[Any, ...], _Prefix] = {}
-        self.base: list[Lemma] = []
+        self.machine = Machine(system, scope)
+        self.sequential = Sequential(system, scope)
+        self.sat = _Sat(self.sequential.circuit, deadline)
+        self.starts = _Sat(self.sequential.circuit, deadline)
+        sq = self.sequential
+        self.read_now = sq.reader(sq.state)
+        self.read_after = sq.reader(sq.state, sq.after)
+        self.read_first = sq.reader(sq.first)
+        self.samples = Samples(self.machine, [])
+        pool = reached(self.machine)
+        self.samples.states = pool[:: max(1, len(pool) // 1000)]
         self.lemmas: list[Lemma] = []
+        self.passed: dict[Property[Any], frozenset[Property[Any]]] = {}
+        self._goals: dict[tuple[Node, Transition], Node] = {}
+        self._now: dict[Node, int] = {}
+        self.stats: dict[str, float] = {}
+        self.sat.add([self.sat.lit(sq.facts)])
+        self.sat.add([self.sat.lit(sq.enabled)])
+        self.starts.add([self.starts.lit(sq.possible)])
+        self.count = 0
 
-    # Short clauses that are inductive together.
+    # Questions.
 
-    def _settle_base(self) -> None:
-        """Find the short clauses that are inductive together, assuming the claim."""
-        found: dict[Node, None] = {}
-        for sorts in dict.fromkeys(self._sorts_of(a) for a in self.atoms):
-            if len(sorts) <= MOST_BASE_VARIABLES:
-                found |= dict.fromkeys(self._short_clauses(self.prefix(sorts)))
-        lightest = sorted(found, key=lambda clause: (_weight(clause), repr(clause)))
-        candidates = [Lemma(clause) for clause in lightest[:MOST_BASE]]
-        candidates = [c for c in candidates if self._refuting(c) is None]
-        step, circuit = self.step, self.step.circuit
-        befores = {c: step.before(c.closed()) for c in candidates}
-        afters = {c: step.after(c) for c in candidates}
-        while candidates:
-            bad = circuit.all([afters[c] for c in candidates]) ^ 1
-            question = circuit.all([*(befores[c] for c in candidates), bad])
-            if not self.solver.holds(question, self.deadline):
-                break
-            true = self.solver.model()
-            state = self.machine.freeze(step.start(true))
-            after = self.machine.fire(state, step.events(true)[0])
-            assert after is not None
-            candidates = [c for c in candidates if self.machine.evaluate(c.closed(), after)]
-        self.base = candidates
+    def now(self, claim: Property[Any]) -> int:
+        return self.sat.lit(self.read_now(claim.closed(), {})[0])
 
-    def _sorts_of(self, atom: Node) -> tuple[Any, ...]:
-        return tuple(sorted((v.sort for v in atom.free), key=lambda s: str(s.__name__)))
+    def broken(self, target: Property[Any], known: Sequence[Property[Any]]) -> Broken | None:
+        """A step that breaks the target from a state where the known invariants hold."""
+        bad = self.read_after(target.closed(1), {})[0] ^ 1
+        assumed = {self.now(k): k for k in known}
+        if self.sat.solve([*assumed, self.sat.lit(bad)]):
+            true = self.sat.model()
+            return Broken(target, self._state(true), self.sequential.event(self.sequential.step, true))
+        core = self.sat.core()
+        self.passed[target] = frozenset(k for lit, k in assumed.items() if lit in core)
+        return None
 
-    def _short_clauses(self, prefix: _Prefix) -> Iterator[Node]:
-        seen = sorted(prefix.seen)
-        everything = (1 << len(seen)) - 1
-        columns = []  # for each literal: in which valuations it is false
-        for i, atom in enumerate(prefix.atoms):
-            true = sum(1 << n for n, v in enumerate(seen) if v >> i & 1)
-            columns += [(atom, everything ^ true), (negate(atom), true)]
-        units = {literal for literal, false in columns if not false}
-        yield from units
-        loose = [(literal, false) for literal, false in columns if false and false != everything]
-        for (a, x), (b, y) in combinations(loose, 2):
-            if not x & y and negate(a) != b:
-                yield nodes.disj((a, b))
+    def _state(self, true: Any) -> State:
+        sq = self.sequential
+        values = [0] * sq.layout.size
+        for component, _, place in sq.layout.cells():
+            values[place] = sq.number(sq.bits[place], component.value, true)
+        return self.machine.freeze(values)
 
-    # Clauses for counterexamples to induction.
+    def unstarted(self, lemma: Property[Any]) -> State | None:
+        """An initial state in which a lemma is false."""
+        bad = self.read_first(lemma.closed(), {})[0] ^ 1
+        if bad == 0 or not self.starts.solve([self.starts.lit(bad)]):
+            return None
+        sq = self.sequential
+        return self.machine.boot(sq.start_values(sq.first_bits, self.starts.model()))
+
+    # The search.
 
     def run(self) -> list[Lemma]:
-        """Lemmas that are inductive at the scope together with the claim; none if none were found.
-
-        Raises TimeoutError at the deadline.
-        """
-        self._settle_base()
-        banned: set[Node] = set()
-        for _ in range(MOST_ATTEMPTS):
-            found = self._next()
-            if found is None:
-                return [*self.lemmas, *self.base]
-            target, state, event = found
-            lemma = self._lemma(state, event, target, banned)
-            if lemma is not None:
-                self.lemmas.append(lemma)
-            elif isinstance(target, Lemma):
-                banned.add(target.clause)
-                self.lemmas.remove(target)
-            else:
-                break
-        return []
-
-    def _next(self) -> tuple[Property[Any], State, Event] | None:
-        """The claim or a lemma that one step breaks, with the state and the step."""
-        step, circuit = self.step, self.step.circuit
-        assumed = circuit.all(step.before(p.closed()) for p in (*self.base, *self.lemmas))
-        for target in (self.claim, *self.lemmas):
-            if self.solver.holds(circuit.and_(assumed, step.after(target) ^ 1), self.deadline):
-                true = self.solver.model()
-                return target, self.machine.freeze(step.start(true)), step.events(true)[0]
-        return None
-
-    def _lemma(
-        self, state: State, event: Event, target: Property[Any], banned: set[Node]
-    ) -> Lemma | None:
-        after = self.machine.fire(state, event)
-        assert after is not None
-        elements: dict[tuple[Any, int], None] = {}
-        for p, v in zip(event.transition.parameters, event.arguments, strict=True):
-            elements[p.sort, v] = None
-        for sort, v in self._witness(target, state, after):
-            elements[sort, v] = None
-        direct = list(elements)
-        for term in self.terms:
-            for choice in _choices(direct, [v.sort for v in term.variables]):
-                env = dict(zip(term.variables, choice, strict=True))
-                elements[term.sort, self.machine.evaluate(term, state, None, env)] = None
-        pool = [e for e in elements if hasattr(e[0], "show")]
-        size = 1
-        while size <= MOST_VARIABLES:
+        while True:
             if monotonic() > self.deadline:
-                raise TimeoutError("time limit")
-            found = [
-                clause
-                for subset in combinations(pool, size)
-                if (clause := self._clause(state, subset)) is not None and clause[1] not in banned
-            ]
-            if not found:
-                size += 1
-                continue
-            lemma = Lemma(min(found, key=lambda c: (c[0], repr(c[1])))[1])
-            refuting = self._refuting(lemma)
-            if refuting is None:
-                return lemma
-            self._learn(refuting)
-        return None
+                raise TimeoutError
+            known = [*(c for c in self.claims if c.kind == "always"), *self.lemmas]
+            target = next((t for t in (*reversed(self.lemmas), *self.claims) if t not in self.passed), None)
+            if target is None:
+                return self.lemmas
+            self.count += 1
+            found = self.broken(target, known)
+            if found is not None:
+                self._exclude(found)
 
-    def _refuting(self, lemma: Lemma) -> State | None:
-        """A reached state in which a lemma is false."""
-        term = lemma.closed()
-        holds = self.machine.compiled([term], ())
-        return next((state for state in self.pool if not holds(state)), None)
+    def _exclude(self, found: Broken) -> None:
+        literals = self._cause(found)
+        seen = self.samples.occurrence(literals)
+        if seen is not None:
+            state, values = seen
+            event = Event(found.event.transition, tuple(values.get(p.variable, 0) for p in found.event.transition.parameters))
+            new = self.machine.fire(state, event)
+            assert new is not None
+            self._learn(new)
+            assert found.claim not in self.lemmas, "nothing learned"
+            return
+        lemma = self._lemma(literals)
+        if lemma is None:
+            return
+        if DEBUG:
+            print(f"for {found.claim.name} by {found.event.transition.name}: {lemma.clause!r}")
+        self.lemmas.append(lemma)
 
     def _learn(self, state: State) -> None:
         """Take account of one more reached state."""
-        self.samples.append(state)
-        for sorts, prefix in self.prefixes.items():
-            prefix.seen.update(
-                prefix.value_of(state, values) for values in self.scope.combinations(sorts)
-            )
+        self.samples.add(state)
+        for claim in self.claims:
+            if claim.kind == "always" and not self.machine.evaluate(claim.closed(), state):
+                raise FalseClaim(claim.name)
+        gone = {x for x in self.lemmas if self.samples_refute(x, state)}
+        if DEBUG:
+            for x in gone:
+                print("  taken back:", repr(x.clause))
+        self.lemmas = [x for x in self.lemmas if x not in gone]
+        self.passed = {t: core for t, core in self.passed.items() if t not in gone and not core & gone}
 
-    def _witness(self, target: Property[Any], old: State, new: State) -> Iterator[tuple[Any, int]]:
-        closed = target.closed(0 if target.kind == "step" else 1)
-        body, bound = (closed.args[0], closed.data) if closed.op == "forall" else (closed, ())
-        for values in self.scope.combinations(v.sort for v in bound):
-            env = dict(zip(bound, values, strict=True))
-            if not self.machine.evaluate(body, old, new, env):
-                yield from ((v.sort, value) for v, value in env.items())
-                return
+    def samples_refute(self, lemma: Lemma, state: State) -> bool:
+        return not self.machine.evaluate(lemma.closed(), state)
 
-    def _clause(self, state: State, subset: Sequence[tuple[Any, int]]) -> tuple[int, Node] | None:
-        ordered = sorted(subset, key=lambda e: str(e[0].__name__))
-        prefix = self.prefix(tuple(e[0] for e in ordered))
-        here = prefix.value_of(state, tuple(e[1] for e in ordered))
-        if not prefix.atoms or here in prefix.seen:
-            return None
-        weights = [_weight(a) for a in prefix.atoms]
-        chosen = _hitting_set([v ^ here for v in prefix.seen], weights)
-        if chosen is None:
-            return None
-        literals = [
-            negate(a) if here >> i & 1 else a for i, a in enumerate(prefix.atoms) if i in chosen
+    def _cause(self, found: Broken) -> list[Node]:
+        """Literals that make the step possible and break the claim."""
+        transition = found.event.transition
+        key = found.claim.closed(1), transition
+        if key not in self._goals:
+            self._goals[key] = after(key[0], transition)
+        values = {p.variable: v for p, v in zip(transition.parameters, found.event.arguments, strict=True)}
+        cause = Implicant(self.machine, found.state, values)
+        cause.require(transition.when)
+        cause.require(negate(self._goals[key]))
+        cause.instantiate()
+        return list(cause.literals)
+
+    def _lemma(self, literals: list[Node]) -> Lemma | None:
+        candidates: dict[Node, None] = {}
+        for order in self._orders(literals):
+            kept = list(literals)
+            for x in order:
+                less = [k for k in kept if k is not x]
+                if less and self.samples.occurrence(less, loosely=True) is None:
+                    kept = less
+            candidates[_clause(kept)] = None
+        best = sorted(candidates, key=_weight)
+        for clause in best:
+            lemma = Lemma(clause, f"lemma{self.count}")
+            start = self.unstarted(lemma)
+            if start is not None:
+                self._learn(start)
+                return None
+            known = [*(c for c in self.claims if c.kind == "always"), *self.lemmas, lemma]
+            if len(best) > 1 and self.broken(lemma, known) is None:
+                return lemma
+        return Lemma(best[0], f"lemma{self.count}")
+
+    def _orders(self, literals: list[Node]) -> Iterator[list[Node]]:
+        """Orders in which to try to do without literals."""
+        heavy = sorted(literals, key=lambda x: -_size(x))
+        ways = [
+            heavy,
+            sorted(literals, key=lambda x: (-len(x.free), -_size(x))),
+            list(reversed(literals)),
+            literals,
         ]
-        return sum(weights[i] for i in chosen), nodes.disj(literals)
-
-    def prefix(self, sorts: tuple[Any, ...]) -> _Prefix:
-        """The atoms over variables of these sorts (in order of their names)."""
-        if sorts not in self.prefixes:
-            atoms = instances(self.atoms, sorts)
-            count: dict[Any, int] = {}
-            variables = []
-            for s in sorts:
-                variables.append(variable(s, count.get(s, 0)))
-                count[s] = count.get(s, 0) + 1
-            function = self.machine.compiled(atoms, variables)
-
-            def value_of(state: State, values: tuple[int, ...]) -> int:
-                return int(function(state, *values))
-
-            seen = {
-                value_of(state, values)
-                for values in self.scope.combinations(sorts)
-                for state in self.samples
-            }
-            self.prefixes[sorts] = _Prefix(atoms, value_of, seen)
-        return self.prefixes[sorts]
+        for way in ways:
+            yield sorted(way, key=lambda x: not _quantified(x))
 
 
-def _choices(elements: list[tuple[Any, int]], sorts: list[Any]) -> Iterator[tuple[int, ...]]:
-    if not sorts:
-        yield ()
-        return
-    for sort, value in elements:
-        if sort is sorts[0]:
-            for rest in _choices(elements, sorts[1:]):
-                yield (value, *rest)
+def _clause(literals: Sequence[Node]) -> Node:
+    """No elements make all literals true; with variables named after their sorts."""
+    count: dict[Any, int] = {}
+    names: dict[Node, Node] = {}
+
+    def visit(n: Node) -> None:
+        if n.op == "var" and n not in names and not isinstance(n.data, tuple):
+            number = count.get(n.sort, 0)
+            count[n.sort] = number + 1
+            names[n] = nodes.var(n.sort, f"{n.sort.__name__.lower()}{number or ''}")
+        for arg in n.args:
+            visit(arg)
+
+    for x in literals:
+        visit(x)
+    return nodes.substitute(nodes.disj(map(negate, literals)), names)
 
 
-def _weight(atom: Node) -> int:
-    return 4 + sum(1 for _ in nodes.nodes_of(atom))
+def _size(node: Node) -> int:
+    return sum(1 for _ in nodes.nodes_of(node))
 
 
-def _hitting_set(masks: list[int], weights: list[int]) -> set[int] | None:
-    """A light set of positions that meets every mask: greedy, then without what it can spare."""
-    left = masks
-    chosen: list[int] = []
-    while left:
-        gain = [0] * len(weights)
-        for mask in left:
-            while mask:
-                low = mask & -mask
-                gain[low.bit_length() - 1] += 1
-                mask ^= low
-        best = max(range(len(weights)), key=lambda i: gain[i] / weights[i])
-        if not gain[best]:
-            return None
-        chosen.append(best)
-        left = [m for m in left if not m >> best & 1]
-    for i in list(chosen):
-        rest = sum(1 << j for j in chosen if j != i)
-        if all(m & rest for m in masks):
-            chosen.remove(i)
-    return set(chosen)
+def _weight(clause: Node) -> tuple[int, int, str]:
+    return len(clause.args) if clause.op == "or" else 1, _size(clause), repr(clause)
 
 
-def infer(
-    design: Design[Any],
-    claim: Property[Any],
-    known: Sequence[Property[Any]],
-    sizes: Mapping[Any, int],
-    deadline: float,
-) -> list[Lemma]:
-    """Lemmas that may prove a claim: inductive with it at a scope with room for two of each sort.
-
-    None were found, or not in time, if the list is empty.
-    """
-    own = {s: n for s, n in design.scope_at(sizes).items() if isinstance(design.scope.get(s, 0), int)}
-    try:
-        scope = design.scope_at({sort: max(2, n) for sort, n in own.items()} | dict(sizes))
-        return Inference(design, claim, known, scope, deadline).run()
-    except (DesignError, TimeoutError):
-        return []
+def _quantified(literal: Node) -> bool:
+    atom = literal.args[0] if literal.op == "not" else literal
+    return atom.op in nodes.QUANTIFIERS

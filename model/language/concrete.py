@@ -281,12 +281,16 @@ class Machine:
         values = [env[v] for v in variables] if env else []
         return int(function(state, state if new is None else new, *values))
 
-    def compiled(self, terms: Sequence[Node], variables: Sequence[Node]) -> Callable[..., int]:
-        """A function of a state and of values of the variables: bit i of the result is term i."""
+    def states_where(self, term: Node, variables: Sequence[Node]) -> Callable[..., int]:
+        """A function of a list of states and of values of the variables: bit i of the result is the
+        truth of a Bool term in state i."""
         names: dict[Node, Code] = {v: f"v{i}" for i, v in enumerate(variables)}
-        parts = (f"(1 << {i} if {self._code(t, names)} else 0)" for i, t in enumerate(terms))
-        lines = [f"def f({', '.join(['s', *map(str, names.values())])}):"]
-        return self._function("f", [*lines, " return " + (" | ".join(parts) or "0")])
+        lines = [
+            f"def f({', '.join(['states', *map(str, names.values())])}):",
+            f" bits = ['1' if {self._code(term, names)} else '0' for s in reversed(states)]",
+            " return int(''.join(bits) or '0', 2)",
+        ]
+        return self._function("f", lines)
 
     def cell(self, state: State, c: Component, key: tuple[int, ...]) -> int:
         """One entry of a map."""
