@@ -23,6 +23,7 @@ from mapproof.model.language.nodes import Node, negate
 from mapproof.model.language.operation import Transition
 from mapproof.model.language.property import Property
 from mapproof.model.language.scope import Scope
+from mapproof.model.language.terms import Enumeration
 from mapproof.model.language.unbounded import after
 
 from .implicants import Implicant
@@ -192,13 +193,17 @@ class Inference:
 
     def _lemma(self, literals: list[Node]) -> Lemma | None:
         candidates: dict[Node, None] = {}
-        for order in self._orders(literals):
-            kept = list(literals)
-            for x in order:
-                less = [k for k in kept if k is not x]
-                if less and self.samples.occurrence(less, loosely=True) is None:
-                    kept = less
-            candidates[_clause(kept)] = None
+        literals = [self._plain(x) for x in literals]
+        for cube in dict.fromkeys((tuple(self._widened(literals)), tuple(literals))):
+            for order in self._orders(list(cube)):
+                kept = list(cube)
+                for x in order:
+                    less = [k for k in kept if k is not x]
+                    if less and self.samples.occurrence(less, loosely=True) is None:
+                        kept = less
+                kept = _substituted(kept)
+                kept = self._widened(kept)
+                candidates[_clause(kept)] = None
         best = sorted(candidates, key=_weight)
         for clause in best:
             lemma = Lemma(clause, f"lemma{self.count}")
@@ -210,6 +215,33 @@ class Inference:
             if len(best) > 1 and self.broken(lemma, known) is None:
                 return lemma
         return Lemma(best[0], f"lemma{self.count}")
+
+    def _plain(self, literal: Node) -> Node:
+        """An equality of two values of a one-to-one map as an equality of the keys."""
+        atom = literal.args[0] if literal.op == "not" else literal
+        if atom.op == "eq":
+            a, b = atom.args
+            if a.op == b.op == "read" and a.data == b.data:
+                equal = nodes.conj(nodes.eq(x, y) for x, y in zip(a.args, b.args, strict=True))
+                if equal.op in ("eq", "bool") and self.samples.occurrence([atom, negate(equal)]) is None:
+                    return equal if literal is atom else negate(equal)
+        return literal
+
+    def _widened(self, literals: list[Node]) -> list[Node]:
+        """The literals with terms replaced by variables wherever no reached state objects."""
+        if len(literals) == 0 or self.samples.occurrence(literals, loosely=True) is not None:
+            return literals
+        tried: set[Node] = set()
+        while True:
+            terms = {n for x in literals for n in nodes.nodes_of(x) if _is_element(n)} - tried
+            if not terms:
+                return literals
+            term = min(terms, key=lambda n: (-_size(n), repr(n)))
+            tried.add(term)
+            fresh = nodes.var(term.sort, f"t{len(tried)}")
+            wider = [_replaced(x, term, fresh) for x in literals]
+            if self.samples.occurrence(wider, loosely=True) is None:
+                literals = wider
 
     def _orders(self, literals: list[Node]) -> Iterator[list[Node]]:
         """Orders in which to try to do without literals."""
@@ -253,3 +285,36 @@ def _weight(clause: Node) -> tuple[int, int, str]:
 def _quantified(literal: Node) -> bool:
     atom = literal.args[0] if literal.op == "not" else literal
     return atom.op in nodes.QUANTIFIERS
+
+
+def _is_element(node: Node) -> bool:
+    """A term that leads to an element, and depends on others."""
+    if node.op not in ("read", "value") or not node.free or any(isinstance(v.data, tuple) for v in node.free):
+        return False
+    sort = node.sort
+    return sort is not nodes.BOOL and not isinstance(sort, nodes.OptOf) and not issubclass(sort, Enumeration)
+
+
+def _replaced(node: Node, old: Node, new: Node) -> Node:
+    if node == old:
+        return new
+    if not node.args:
+        return node
+    return nodes.rebuild(node, tuple(_replaced(a, old, new) for a in node.args))
+
+
+def _substituted(literals: list[Node]) -> list[Node]:
+    """Without variables that are known to equal a term."""
+    while True:
+        for x in literals:
+            if x.op == "eq":
+                for v, t in (x.args, x.args[::-1]):
+                    if v.op == "var" and v not in t.free:
+                        literals = [nodes.substitute(y, {v: t}) for y in literals if y is not x]
+                        literals = [y for y in literals if y.op != "bool"]
+                        break
+                else:
+                    continue
+                break
+        else:
+            return literals
