@@ -156,8 +156,15 @@ def _needed(
 class Prover:
     """Settles cells: z3 with few hypotheses, cvc5 with all, z3 with all and what time is left."""
 
-    def __init__(self, system: System, timeout: float, pool: Solvers | None = None) -> None:
+    def __init__(
+        self,
+        system: System,
+        timeout: float,
+        pool: Solvers | None = None,
+        hints: Mapping[str, frozenset[str]] = {},
+    ) -> None:
         self.system = system
+        self.hints = hints
         self.deadline = monotonic() + timeout
         self._scripts = Scripts()
         self._pool = pool or shared()
@@ -177,11 +184,19 @@ class Prover:
         for cell in cells:
             if (cell.name, len(hypotheses)) not in self._begun:
                 self._begun.add((cell.name, len(hypotheses)))
-                self._first(self._text(cell, cell.near(hypotheses)))
+                self._first(self._text(cell, self._near(cell, hypotheses)))
+
+    def _near(
+        self, cell: Obligation, hypotheses: Sequence[Property[Any]]
+    ) -> list[Property[Any]]:
+        hint = self.hints.get(cell.prop.name)
+        if hint is None:
+            return cell.near(hypotheses)
+        return [h for h in hypotheses if h.name in hint]
 
     def prove(self, cell: Obligation, hypotheses: Sequence[Property[Any]]) -> Proof | Failure:
         """The proof of a cell from hypotheses, or why there is none."""
-        near = cell.near(hypotheses)
+        near = self._near(cell, hypotheses)
         outcome = self._first(self._text(cell, near)).result()
         if outcome.answer == "unsat":
             return self._proof(cell, near, outcome)

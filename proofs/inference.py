@@ -10,7 +10,7 @@ hold for any size is left to the prover.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any
@@ -24,12 +24,14 @@ from mapproof.model.language.operation import Transition
 from mapproof.model.language.property import Property
 from mapproof.model.language.scope import Scope
 from mapproof.model.language.terms import Enumeration
-from mapproof.model.language.unbounded import after
+from mapproof.model.language.unbounded import Scripts, after
 
 from .implicants import Implicant
+from .obligations import Obligation
 from .pdr import _Sat
 from .samples import Samples
 from .walks import reached
+from .worker import NOW, shared
 
 ORDERS = 4  # ways in which literals of a counterexample are dropped
 DEBUG = False
@@ -87,7 +89,8 @@ class Inference:
         self.read_first = sq.reader(sq.first)
         self.samples = Samples(self.machine, [])
         pool = reached(self.machine)
-        self.samples.states = pool[:: max(1, len(pool) // 1000)]
+        self.pool = pool[:: max(1, len(pool) // 1000)]
+        self.samples.states = self.pool[:: max(1, len(self.pool) // 60)]
         self.lemmas: list[Lemma] = []
         self.passed: dict[Property[Any], frozenset[Property[Any]]] = {}
         self._goals: dict[tuple[Node, Transition], Node] = {}
@@ -97,6 +100,8 @@ class Inference:
         self.sat.add([self.sat.lit(sq.enabled)])
         self.starts.add([self.starts.lit(sq.possible)])
         self.count = 0
+        self._started: dict[Node, bool] = {}
+        self._scripts = Scripts()
 
     # Questions.
 
@@ -192,29 +197,59 @@ class Inference:
         return list(cause.literals)
 
     def _lemma(self, literals: list[Node]) -> Lemma | None:
-        candidates: dict[Node, None] = {}
         literals = [self._plain(x) for x in literals]
-        for cube in dict.fromkeys((tuple(self._widened(literals)), tuple(literals))):
-            for order in self._orders(list(cube)):
-                kept = list(cube)
-                for x in order:
-                    less = [k for k in kept if k is not x]
-                    if less and self.samples.occurrence(less, loosely=True) is None:
-                        kept = less
-                kept = _substituted(kept)
-                kept = self._widened(kept)
-                candidates[_clause(kept)] = None
-        best = sorted(candidates, key=_weight)
+        best = sorted(self._candidates(literals), key=_weight)
+        if not all(map(self._starts, best)):
+            good = [b for b in best if self._starts(b)]
+            best = good or sorted(self._candidates(literals, strictly=True), key=_weight)
         for clause in best:
             lemma = Lemma(clause, f"lemma{self.count}")
-            start = self.unstarted(lemma)
-            if start is not None:
-                self._learn(start)
+            against = next((s for s in self.pool if self.samples_refute(lemma, s)), None)
+            if against is not None:
+                self.samples.add(against)
                 return None
             known = [*(c for c in self.claims if c.kind == "always"), *self.lemmas, lemma]
             if len(best) > 1 and self.broken(lemma, known) is None:
                 return lemma
         return Lemma(best[0], f"lemma{self.count}")
+
+    def _candidates(self, literals: list[Node], strictly: bool = False) -> list[Node]:
+        """Clauses that exclude the literals and that no reached state contradicts; strictly: of a
+        machine of any size as it starts neither."""
+
+        def possible(cube: list[Node]) -> bool:
+            return self.samples.occurrence(cube, loosely=True) is not None or (
+                strictly and not self._starts(_clause(cube))
+            )
+
+        found: dict[Node, None] = {}
+        for cube in dict.fromkeys((tuple(self._widened(literals, possible)), tuple(literals))):
+            for order in self._orders(list(cube)):
+                kept = list(cube)
+                for x in order:
+                    less = [k for k in kept if k is not x]
+                    if less and not possible(less):
+                        kept = less
+                kept = self._widened(_substituted(kept), possible)
+                found[_clause(kept)] = None
+        return list(found)
+
+    def _starts(self, clause: Node) -> bool:
+        """Whether a clause holds at the start, for any size."""
+        if clause not in self._started:
+            start = self.system.init
+            lemma = Lemma(clause, "candidate")
+            cell = Obligation("inference", start, lemma, after(lemma.closed(1), start), True)
+            self.stats["starts"] = self.stats.get("starts", 0) + 1
+            outcome = True
+            if not cell.trivial:
+                text = cell.text(self._scripts, self.system, ())
+                outcome = shared().submit("z3", text, self.deadline, 40_000, NOW).result().answer == "unsat"
+            self._started[clause] = outcome
+        return self._started[clause]
+
+    def hints(self) -> dict[str, frozenset[str]]:
+        return {t.name: frozenset(k.name for k in core) | {t.name} for t, core in self.passed.items()}
 
     def _plain(self, literal: Node) -> Node:
         """An equality of two values of a one-to-one map as an equality of the keys."""
@@ -227,9 +262,9 @@ class Inference:
                     return equal if literal is atom else negate(equal)
         return literal
 
-    def _widened(self, literals: list[Node]) -> list[Node]:
+    def _widened(self, literals: list[Node], possible: Callable[[list[Node]], bool]) -> list[Node]:
         """The literals with terms replaced by variables wherever no reached state objects."""
-        if len(literals) == 0 or self.samples.occurrence(literals, loosely=True) is not None:
+        if possible(literals):
             return literals
         tried: set[Node] = set()
         while True:
@@ -240,7 +275,7 @@ class Inference:
             tried.add(term)
             fresh = nodes.var(term.sort, f"t{len(tried)}")
             wider = [_replaced(x, term, fresh) for x in literals]
-            if self.samples.occurrence(wider, loosely=True) is None:
+            if not possible(wider):
                 literals = wider
 
     def _orders(self, literals: list[Node]) -> Iterator[list[Node]]:

@@ -15,7 +15,7 @@ from heapq import heappop, heappush
 from time import monotonic
 from typing import Any
 
-from pysat.solvers import Minisat22
+from pysat.solvers import Glucose4
 
 from mapproof.model.language import circuit as c
 from mapproof.model.language.circuit import Circuit, dimacs
@@ -28,7 +28,7 @@ from .atoms import Atoms, Cube
 from .orbits import Orbits
 from .trace import Cell, Run
 
-ENGINE = "minisat"
+ENGINE = "glucose"
 SLICE = 2000  # conflicts between two looks at the clock
 ROUNDS = 12  # counterexamples to the images of one clause before they are given up
 
@@ -67,7 +67,7 @@ class _Sat:
     def __init__(self, circuit: Circuit, deadline: float) -> None:
         self.circuit = circuit
         self.deadline = deadline
-        self._sat = Minisat22()
+        self._sat = Glucose4()
         self._done: set[int] = {0}
         self._next = len(circuit.fanin)
         self._sat.add_clause([self._next])
