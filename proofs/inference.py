@@ -11,11 +11,17 @@ hold for any size is left to the prover.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
+from itertools import count
+from random import Random
 from time import monotonic
 from typing import Any
 
+from pysat.solvers import Glucose4
+
 from mapproof.model.language import nodes
+from mapproof.model.language.bounded import Stepper
+from mapproof.model.language.circuit import dimacs
 from mapproof.model.language.concrete import Event, Machine, State
 from mapproof.model.language.design import Design, System
 from mapproof.model.language.latches import Sequential
@@ -79,7 +85,10 @@ class Inference:
         self.system = system
         self.claims = list(claims)
         self.deadline = deadline
-        self.machine = Machine(system, scope)
+        free = tuple(replace(c, given=None, local=False) for c in system.components)
+        self.scope = scope
+        self.stats: dict[str, float] = {}
+        self.machine = Machine(replace(system, components=free), scope)
         self.sequential = Sequential(system, scope)
         self.sat = _Sat(self.sequential.circuit, deadline)
         self.starts = _Sat(self.sequential.circuit, deadline)
@@ -88,20 +97,69 @@ class Inference:
         self.read_after = sq.reader(sq.state, sq.after)
         self.read_first = sq.reader(sq.first)
         self.samples = Samples(self.machine, [])
-        pool = reached(self.machine)
-        self.pool = pool[:: max(1, len(pool) // 1000)]
+        pool = list(self._pool())
+        self.stats["pool"] = len(pool)
+        self.pool = pool[:: max(1, len(pool) // 1500)]
         self.samples.states = self.pool[:: max(1, len(self.pool) // 60)]
         self.lemmas: list[Lemma] = []
         self.passed: dict[Property[Any], frozenset[Property[Any]]] = {}
         self._goals: dict[tuple[Node, Transition], Node] = {}
         self._now: dict[Node, int] = {}
-        self.stats: dict[str, float] = {}
         self.sat.add([self.sat.lit(sq.facts)])
         self.sat.add([self.sat.lit(sq.enabled)])
         self.starts.add([self.starts.lit(sq.possible)])
         self.count = 0
+        self._fresh = count()
         self._started: dict[Node, bool] = {}
         self._scripts = Scripts()
+
+    def _pool(self) -> Iterator[State]:
+        random = Random(0)
+        for start in self._interpretations(random):
+            yield start
+            for _ in range(3):
+                state = start
+                for _ in range(40):
+                    following = list(self.machine.successor_states(state))
+                    if not following:
+                        break
+                    state = random.choice(following)
+                    yield state
+
+    def _interpretations(self, random: Random) -> Iterator[State]:
+        """Initial states: with the given interpretation of rigid maps, and with others."""
+        stepper = Stepper(self.machine.system, self.scope)
+        first, possible, bits = stepper.start()
+        sat = Glucose4()
+        done: set[int] = set()
+        if possible > 1:
+            sat.append_formula(stepper.circuit.clauses([possible], done))
+        given = {}
+        table = self.sequential.layout.table
+        for component, key, place in self.machine.layout.cells():
+            if component in table and place in bits:
+                value = table[component][self.machine.layout.position(component, key)]
+                given[place] = value
+        assumed = []
+        for place, value in given.items():
+            for k, b in enumerate(bits[place]):
+                stepper.circuit  # inputs
+                assumed.append(dimacs(b ^ 1 ^ (value >> k & 1)))
+        inputs = [b for each in bits.values() for b in each]
+        for i in range(40):
+            sat.set_phases([dimacs(b ^ random.getrandbits(1)) for b in inputs])
+            goal = [dimacs(possible)] if possible > 1 else []
+            if not sat.solve(assumptions=goal + (assumed if i < 10 else [])):
+                continue
+            true = {v for v in sat.get_model() or () if v > 0}
+            loose = {b >> 1 for b in inputs} - done
+            true |= {g for g in loose if random.getrandbits(1)}
+            values = stepper.start_values(bits, lambda x: x >> 1 in true)
+            if i < 10:
+                values |= given
+            state = self.machine.boot(values)
+            assert state is not None
+            yield state
 
     # Questions.
 
@@ -121,18 +179,15 @@ class Inference:
 
     def _state(self, true: Any) -> State:
         sq = self.sequential
-        values = [0] * sq.layout.size
-        for component, _, place in sq.layout.cells():
-            values[place] = sq.number(sq.bits[place], component.value, true)
+        values = [0] * self.machine.layout.size
+        for component, key, place in self.machine.layout.cells():
+            at = sq.layout.position(component, key)
+            if component in sq.layout.table:
+                values[place] = sq.layout.table[component][at]
+            else:
+                bits = sq.bits[sq.layout.offset[component] + at]
+                values[place] = sq.number(bits, component.value, true)
         return self.machine.freeze(values)
-
-    def unstarted(self, lemma: Property[Any]) -> State | None:
-        """An initial state in which a lemma is false."""
-        bad = self.read_first(lemma.closed(), {})[0] ^ 1
-        if bad == 0 or not self.starts.solve([self.starts.lit(bad)]):
-            return None
-        sq = self.sequential
-        return self.machine.boot(sq.start_values(sq.first_bits, self.starts.model()))
 
     # The search.
 
@@ -150,7 +205,8 @@ class Inference:
                 self._exclude(found)
 
     def _exclude(self, found: Broken) -> None:
-        literals = self._cause(found)
+        cause = self._cause(found)
+        literals = list(cause.literals)
         seen = self.samples.occurrence(literals)
         if seen is not None:
             state, values = seen
@@ -165,6 +221,10 @@ class Inference:
             return
         if DEBUG:
             print(f"for {found.claim.name} by {found.event.transition.name}: {lemma.clause!r}")
+        if self.machine.evaluate(lemma.closed(), found.state):
+            print("NOT EXCLUDED", lemma.clause)
+            for x in literals: print("   ", x, [ (v,cause.values.get(v)) for v in x.variables], cause.holds(x))
+            raise SystemExit
         self.lemmas.append(lemma)
 
     def _learn(self, state: State) -> None:
@@ -183,7 +243,7 @@ class Inference:
     def samples_refute(self, lemma: Lemma, state: State) -> bool:
         return not self.machine.evaluate(lemma.closed(), state)
 
-    def _cause(self, found: Broken) -> list[Node]:
+    def _cause(self, found: Broken) -> Implicant:
         """Literals that make the step possible and break the claim."""
         transition = found.event.transition
         key = found.claim.closed(1), transition
@@ -194,7 +254,7 @@ class Inference:
         cause.require(transition.when)
         cause.require(negate(self._goals[key]))
         cause.instantiate()
-        return list(cause.literals)
+        return cause
 
     def _lemma(self, literals: list[Node]) -> Lemma | None:
         literals = [self._plain(x) for x in literals]
@@ -273,7 +333,7 @@ class Inference:
                 return literals
             term = min(terms, key=lambda n: (-_size(n), repr(n)))
             tried.add(term)
-            fresh = nodes.var(term.sort, f"t{len(tried)}")
+            fresh = nodes.var(term.sort, f"t{next(self._fresh)}")
             wider = [_replaced(x, term, fresh) for x in literals]
             if not possible(wider):
                 literals = wider

@@ -52,7 +52,7 @@ class Component:
     value: Any
     rigid: bool = False
     given: Callable[..., Any] | None = field(default=None, compare=False)
-    local: bool = False
+    local: bool = field(default=False, compare=False)
 
 
 class Node:
