@@ -13,6 +13,7 @@ from typing import Any
 from mapproof.model.language import nodes
 from mapproof.model.language.concrete import Machine, State
 from mapproof.model.language.nodes import BOOL, QUANTIFIERS, Node, negate
+from mapproof.model.language.terms import Enumeration
 
 Assignment = dict[Node, int]
 
@@ -83,6 +84,27 @@ class Implicant:
             for choice in product(*alike):
                 self.require(nodes.substitute(body, dict(zip(atom.data, choice, strict=True))))
 
+    def describe(self) -> None:
+        """Add what rigid maps say of each single element that a literal mentions."""
+        kinds = [
+            c
+            for c in self.machine.system.components
+            if c.rigid and len(c.keys) == 1 and (c.value is BOOL or _is_enumeration(c.value))
+        ]
+        terms = dict.fromkeys(n for x in list(self.literals) for n in nodes.nodes_of(x))
+        for term in terms:
+            if term.free and term.free <= self.values.keys():
+                for c in kinds:
+                    if c.keys[0] == term.sort:
+                        self.require(self._fact(nodes.read(c, (term,), 0)))
+
+    def _fact(self, term: Node) -> Node:
+        if term.sort is BOOL:
+            return term if self.holds(term) else negate(term)
+        env = {v: self.values[v] for v in term.variables}
+        found = self.machine.evaluate(term, self.state, None, env)
+        return nodes.eq(term, nodes.elem(term.sort, found))
+
     def _require_choice(self, term: Node, then: Any) -> None:
         when, yes, no = term.args
         if self.holds(when):
@@ -141,3 +163,7 @@ def _replaced(node: Node, old: Node, new: Node) -> Node:
     if not node.args:
         return node
     return nodes.rebuild(node, tuple(_replaced(a, old, new) for a in node.args))
+
+
+def _is_enumeration(sort: Any) -> bool:
+    return isinstance(sort, type) and issubclass(sort, Enumeration)

@@ -254,6 +254,7 @@ class Inference:
         cause.require(transition.when)
         cause.require(negate(self._goals[key]))
         cause.instantiate()
+        cause.describe()
         return cause
 
     def _lemma(self, literals: list[Node]) -> Lemma | None:
@@ -348,7 +349,7 @@ class Inference:
             literals,
         ]
         for way in ways:
-            yield sorted(way, key=lambda x: not _quantified(x))
+            yield sorted(way, key=lambda x: (not _quantified(x), not _isolated(x, literals)))
 
 
 def _clause(literals: Sequence[Node]) -> Node:
@@ -413,3 +414,8 @@ def _substituted(literals: list[Node]) -> list[Node]:
                 break
         else:
             return literals
+
+
+def _isolated(literal: Node, literals: Sequence[Node]) -> bool:
+    """Nothing else is said of what it is about."""
+    return not any(x.free & literal.free for x in literals if x is not literal)
