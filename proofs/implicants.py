@@ -144,7 +144,7 @@ class Implicant:
         when, yes, no = choice.args
         holds = self.holds(when)
         self.require(when if holds else negate(when))
-        self.require(_replaced(literal, choice, yes if holds else no))
+        self.require(nodes.replace_term(literal, choice, yes if holds else no))
 
     def _cost(self, term: Node) -> int:
         """How many new literals a term may need, roughly."""
@@ -155,14 +155,6 @@ class Implicant:
 
 def _of(term: Node, env: Mapping[Node, int]) -> Assignment:
     return {v: env[v] for v in term.variables}
-
-
-def _replaced(node: Node, old: Node, new: Node) -> Node:
-    if node == old:
-        return new
-    if not node.args:
-        return node
-    return nodes.rebuild(node, tuple(_replaced(a, old, new) for a in node.args))
 
 
 def _is_enumeration(sort: Any) -> bool:

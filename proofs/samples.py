@@ -1,103 +1,139 @@
-"""Reached states as evidence: which conjunctions of literals never occur in them."""
+"""Reached states as evidence: which conjunctions of literals never occur in them.
+
+The states come from random walks, from the initial states that the design's scope gives and from others:
+with any interpretation of the rigid maps that the assumptions allow.  A set of states is a number with
+a bit for each.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import product
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import chain, product
+from random import Random
 from typing import Any
 
+from pysat.solvers import Glucose4
+
 from mapproof.model.language import nodes
+from mapproof.model.language.bounded import Stepper
+from mapproof.model.language.circuit import TRUE, dimacs
 from mapproof.model.language.concrete import Machine, State
+from mapproof.model.language.design import System
+from mapproof.model.language.layout import Layout
 from mapproof.model.language.nodes import Node
+from mapproof.model.language.scope import Scope
+
+INTERPRETATIONS = 30, 10  # how many initial states are sought: arbitrary, and with the given tables
+WALKS, LENGTH = 3, 40  # from each
+POOL = 1500  # states that are kept
+FIRST = 60  # of them, those that are looked at from the start
+
+
+def uninterpreted(system: System) -> System:
+    """The system without the interpretations that the design gives its rigid maps at finite scopes,
+    and with arbitrary values for locals: what a proof for any size is about."""
+    free = tuple(replace(c, given=None, local=False) for c in system.components)
+    return replace(system, components=free)
 
 
 class Samples:
-    """Some reached states.  A set of states is a number with a bit for each."""
+    """Some reached states of an uninterpreted system; more of a pool of them are looked at when one
+    is found to say something new."""
 
-    def __init__(self, machine: Machine, states: Iterable[State]) -> None:
-        self.machine = machine
-        self.states: list[State] = list(states)
+    def __init__(self, system: System, scope: Scope) -> None:
+        self.machine = Machine(uninterpreted(system), scope)
+        pool = dict.fromkeys(_walked(self.machine, Layout(system, scope)))
+        self.pool = list(pool)[:: max(1, len(pool) // POOL)]
+        self.states = self.pool[:: max(1, len(self.pool) // FIRST)]
         self._tables: dict[Node, _Table] = {}
 
     def add(self, state: State) -> None:
-        """One more."""
+        """Look at one more reached state."""
         self.states.append(state)
+
+    def refuting(self, closed: Node) -> State | None:
+        """A state of the pool in which a closed term is false."""
+        return next((s for s in self.pool if not self.machine.evaluate(closed, s)), None)
 
     def occurrence(
         self, literals: Sequence[Node], loosely: bool = False
     ) -> tuple[State, dict[Node, int]] | None:
         """A state, and values of the variables, in which all literals are true; loosely: or might
-        be, if the value of none were another."""
-        tables = [self._table(_loose(x) if loosely else x) for x in literals]
-        variables = _ordered(tables)
-        ready: list[list[_Table]] = [[] for _ in range(len(variables) + 1)]
-        for table in tables:
-            places = [variables.index(v) + 1 for v in table.variables]
-            ready[max(places, default=0)].append(table)
-        env: dict[Node, int] = {}
-        everything = (1 << len(self.states)) - 1
+        be, if the value of "none" were another."""
+        columns = [self._column(_loose(x) if loosely else x) for x in literals]
+        variables = _early_deciding(columns)
+        due: list[list[_Column]] = [[] for _ in range(len(variables) + 1)]
+        for column in columns:
+            due[max((variables.index(v) + 1 for v in column.variables), default=0)].append(column)
+        values: dict[Node, int] = {}
 
         def search(depth: int, alive: int) -> int:
-            for table in ready[depth]:
-                alive &= table.where[tuple([env[v] for v in table.variables])]
+            for column in due[depth]:
+                alive &= column.where[tuple([values[v] for v in column.variables])]
                 if not alive:
                     return 0
             if depth == len(variables):
                 return alive
             v = variables[depth]
             for value in range(self.machine.scope[v.sort]):
-                env[v] = value
+                values[v] = value
                 found = search(depth + 1, alive)
                 if found:
                     return found
             return 0
 
-        alive = search(0, everything)
+        alive = search(0, (1 << len(self.states)) - 1)
         if not alive:
             return None
-        return self.states[(alive & -alive).bit_length() - 1], dict(env)
+        return self.states[(alive & -alive).bit_length() - 1], values
 
-    def _table(self, literal: Node) -> _Table:
-        """Where a literal is true; up to date with the states."""
-        plain, variables = _canonical(literal)
-        found = self._tables.get(plain)
-        if found is None:
-            found = self._tables[plain] = _Table(plain, plain.variables)
-            found.function = self.machine.states_where(plain, plain.variables)
-            found.where = {k: 0 for k in product(*(range(self.machine.scope[v.sort]) for v in plain.variables))}
-        if found.known < len(self.states):
-            fresh = self.states[found.known :]
-            for key in found.where:
-                found.where[key] |= found.function(fresh, *key) << found.known
-            found.known = len(self.states)
-        renamed = _Table(literal, tuple(variables[v] for v in plain.variables))
-        renamed.where = found.where
-        return renamed
+    def _column(self, literal: Node) -> _Column:
+        """Where a literal is true."""
+        plain, meant = _canonical(literal)
+        table = self._tables.get(plain)
+        if table is None:
+            sizes = (range(self.machine.scope[v.sort]) for v in plain.variables)
+            where = dict.fromkeys(product(*sizes), 0)
+            table = _Table(self.machine.states_where(plain, plain.variables), where)
+            self._tables[plain] = table
+        table.update(self.states)
+        return _Column(tuple(meant[v] for v in plain.variables), table.where)
 
 
+@dataclass
 class _Table:
-    """For each choice of values for the variables, the states where a literal is true."""
+    """For each choice of values for the variables, the states where a term is true."""
 
-    def __init__(self, literal: Node, variables: tuple[Node, ...]) -> None:
-        self.literal = literal
-        self.variables = variables
-        self.where: dict[tuple[int, ...], int] = {}
-        self.known = 0
-        self.function: Any = None
+    function: Callable[..., int]
+    where: dict[tuple[int, ...], int]
+    known: int = field(default=0)
+
+    def update(self, states: Sequence[State]) -> None:
+        if self.known < len(states):
+            fresh = states[self.known :]
+            for key in self.where:
+                self.where[key] |= self.function(fresh, *key) << self.known
+            self.known = len(states)
 
 
-def _ordered(tables: Sequence[_Table]) -> list[Node]:
-    """Variables such that many literals are decided early."""
-    order: list[Node] = []
-    left = {v for t in tables for v in t.variables}
+@dataclass(frozen=True)
+class _Column:
+    """A table under the names that a literal has for the variables."""
+
+    variables: tuple[Node, ...]
+    where: dict[tuple[int, ...], int]
+
+
+def _early_deciding(columns: Sequence[_Column]) -> list[Node]:
+    """The variables, in an order in which columns are decided early."""
+    order: dict[Node, None] = {}
+    left = list(columns)
     while left:
-        open_ = [t for t in tables if set(t.variables) & left]
-        table = min(open_, key=lambda t: (len(set(t.variables) & left), repr(t.literal)))
-        for v in table.variables:
-            if v in left:
-                order.append(v)
-                left.remove(v)
-    return order
+        column = min(left, key=lambda c: sum(v not in order for v in c.variables))
+        left.remove(column)
+        order |= dict.fromkeys(column.variables)
+    return list(order)
 
 
 def _canonical(literal: Node) -> tuple[Node, dict[Node, Node]]:
@@ -116,9 +152,52 @@ def _canonical(literal: Node) -> tuple[Node, dict[Node, Node]]:
 
 def _loose(literal: Node) -> Node:
     """The literal, or there is no such value."""
-    absent = [
-        nodes.negate(nodes.is_some(n.args[0]))
-        for n in nodes.nodes_of(literal)
-        if n.op == "value" and n.free
+    values = [n for n in nodes.nodes_of(literal) if n.op == "value" and n.free]
+    return nodes.disj((literal, *(nodes.negate(nodes.is_some(n.args[0])) for n in values)))
+
+
+def _walked(machine: Machine, given: Layout) -> Iterator[State]:
+    """The states of random walks; the same ones on every run."""
+    random = Random(0)
+    for start in _starts(machine, given, random):
+        yield start
+        for _ in range(WALKS):
+            state = start
+            for _ in range(LENGTH):
+                following = list(machine.successor_states(state))
+                if not following:
+                    break
+                state = random.choice(following)
+                yield state
+
+
+def _starts(machine: Machine, given: Layout, random: Random) -> Iterator[State]:
+    """Initial states, as a SAT solver finds them from random phases."""
+    stepper = Stepper(machine.system, machine.scope)
+    _, possible, bits = stepper.start()
+    wanted = [] if possible == TRUE else [dimacs(possible)]
+    loaded: set[int] = set()
+    sat = Glucose4()
+    if wanted:
+        sat.append_formula(stepper.circuit.clauses([possible], loaded))
+    inputs = list(chain.from_iterable(bits.values()))
+    fixed = {
+        place: given.table[c][given.position(c, key)]
+        for c, key, place in machine.layout.cells()
+        if c in given.table and place in bits
+    }
+    pinned = [
+        dimacs(b ^ 1 ^ (value >> k & 1))
+        for place, value in fixed.items()
+        for k, b in enumerate(bits[place])
     ]
-    return nodes.disj((literal, *absent))
+    free, interpreted = INTERPRETATIONS
+    for assumed in [pinned] * interpreted + [[]] * free:
+        sat.set_phases([dimacs(b ^ random.getrandbits(1)) for b in inputs])
+        if sat.solve(assumptions=[*wanted, *assumed]):
+            true = {v for v in sat.get_model() or () if v > 0}
+            true |= {b >> 1 for b in inputs if b >> 1 not in loaded and random.getrandbits(1)}
+            values = stepper.start_values(bits, lambda x, true=true: x >> 1 in true)
+            state = machine.boot(values | (fixed if assumed else {}))
+            if state is not None:
+                yield state

@@ -140,18 +140,3 @@ class Walks:
             states.append(after)
         return _Walk(states, events)
 
-
-def reached(machine: Machine, walks: int = 150, length: int = 80) -> list[State]:
-    """Many different reachable states of a machine, from long random walks."""
-    random = Random(0)
-    starts = list(islice(machine.initial_states(), WALKS))
-    found: dict[State, None] = dict.fromkeys(starts)
-    for i in range(walks if starts else 0):
-        state = starts[i % len(starts)]
-        for _ in range(length):
-            following = list(machine.successor_states(state))
-            if not following:
-                break
-            state = random.choice(following)
-            found[state] = None
-    return list(found)

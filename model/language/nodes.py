@@ -345,6 +345,15 @@ def _under_binder(n: Node, mapping: dict[Node, Node]) -> Node:
     return close(n.op, bound, substitute(n.args[0], inner))
 
 
+def replace_term(node: Node, old: Node, new: Node) -> Node:
+    """Replace a subterm wherever it occurs; it must not have variables that are bound around it."""
+    if node == old:
+        return new
+    if not node.args:
+        return node
+    return rebuild(node, tuple(replace_term(a, old, new) for a in node.args))
+
+
 def rewrite_reads(node: Node, rewrite: Callable[[Component, int, tuple[Node, ...]], Node]) -> Node:
     """Replace every read of the state, innermost first."""
     memo: dict[Node, Node] = {}
