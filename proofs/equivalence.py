@@ -16,7 +16,7 @@ from mapproof.model.language.unbounded import Scripts, after
 from . import second
 from .induction import FIRST_EFFORT, Failure, Prover, induction
 from .mutants import Change, Mutant
-from .obligations import label, obligations
+from .obligations import axiom_label, label, obligations
 
 
 class Reference:
@@ -105,8 +105,7 @@ class Reference:
         """The invariants from which the goal follows; None if that was not proved."""
         if goal == TRUE_NODE:
             return set()
-        about = _mutable(goal)
-        near = [p for p in self.invariants if _mutable(p.closed()) <= about]
+        near = [p for p in self.invariants if p.closed().changing <= goal.changing]
         for hypotheses in ([], near, self.invariants):
             text = self._text(goal, hypotheses)
             outcome = self._z3.solve(text, int(1000 * self.timeout), FIRST_EFFORT)
@@ -123,13 +122,9 @@ class Reference:
 
     def _text(self, goal: Node, hypotheses: Sequence[Property[Any]]) -> str:
         axioms = enumerate(self.design.system().axioms)
-        facts = [(f"assumption.{i}", axiom) for i, axiom in axioms]
+        facts = [(axiom_label(i), axiom) for i, axiom in axioms]
         facts += [(label(p), p.closed()) for p in hypotheses]
         return self._scripts.script([*facts, ("%goal", nodes.negate(goal))])
-
-
-def _mutable(term: Node) -> set[Component]:
-    return {c for c in nodes.components_of(term) if not c.rigid}
 
 
 def _unchanged(change: Change, unread: set[Component], *, idle: bool = False) -> Node:

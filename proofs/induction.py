@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from time import monotonic
-from typing import Any
+from typing import Any, Protocol
 
 from mapproof.model.language import solver
 from mapproof.model.language.design import Design, System
@@ -16,26 +17,30 @@ from mapproof.model.language.solver import Outcome
 from mapproof.model.language.unbounded import Scripts
 
 from . import second
-from .obligations import Obligation, label, obligations, to_solve
+from .obligations import Obligation, axiom_label, label, obligations, to_solve
 from .worker import NOW, SOON, Solvers, shared
 
 # z3's first attempts are bounded by its own count of work, so that results do not depend on the
 # speed of the machine: most cells need a tenth of this, and those that need more are cvc5's.
 FIRST_EFFORT = 100_000
 LAST_EFFORT = 20_000_000
+Hints = Mapping[str, frozenset[str]]
+NONE: Hints = {}
 AHEAD = 16  # cells whose scripts are written while one is solved
 
 
 @dataclass(frozen=True)
 class Proof:
-    """One cell that is met: by which solver, from which invariants (in this order), in which text."""
+    """One cell that is met: by which solver, from which invariants (in this order) and which of the
+    system's assumptions (by number), in which text."""
 
     cell: Obligation
     hypotheses: tuple[str, ...]
+    axioms: tuple[int, ...]
     found_by: str
     text: str
 
-    @property
+    @cached_property
     def invariants(self) -> frozenset[str]:
         """The names of the invariants."""
         return frozenset(self.hypotheses)
@@ -90,6 +95,28 @@ class Induction:
         return tuple(sorted(found - {name}))
 
 
+class Lemmas(Protocol):
+    """Where lemmas come from that nobody has written down."""
+
+    @property
+    def lemmas(self) -> Sequence[Property[Any]]:
+        """Those that are thought to help; another list after each of the calls below."""
+        ...
+
+    @property
+    def hints(self) -> Mapping[str, frozenset[str]]:
+        """By the name of a property, the invariants from which it is thought to follow."""
+        ...
+
+    def mend(self, cell: Obligation) -> bool:
+        """Look for what a cell lacks; False if nothing was found."""
+        ...
+
+    def give_up(self, name: str) -> None:
+        """Do without a property that could not be proved."""
+        ...
+
+
 def induction(
     design: Design[Any],
     claims: Sequence[Property[Any]],
@@ -97,17 +124,28 @@ def induction(
     prover: Prover,
     progress: Callable[[str], None] = lambda _: None,
     found: Callable[[Proof], None] = lambda _: None,
+    inferred: Lemmas | None = None,
 ) -> Induction:
     """Which claims are inductive together with lemmas, and with one another.
 
     Starts by assuming all candidates.  A claim is proved cell by cell; a candidate that turns up in
     an unsat core has to be proved as well; one with a cell that is not met is dropped, and what
-    rested on it is proved again without.  ``progress`` is told each cell, ``found`` each proof.
+    rested on it is proved again without.  ``inferred`` is asked for more lemmas where some are
+    missing.  ``progress`` is told each cell, ``found`` each proof.
     """
     result = Induction()
-    standing = {p.name: p for p in (*claims, *lemmas)}
-    grid = {name: obligations(design, [p]) for name, p in standing.items()}
-    cells = {name: to_solve(row) for name, row in grid.items()}
+    dropped: set[str] = set()
+    cells: dict[str, Sequence[Obligation]] = {}
+
+    def candidates() -> dict[str, Property[Any]]:
+        more = inferred.lemmas if inferred else ()
+        known = {p.name: p for p in (*claims, *lemmas, *more) if p.name not in dropped}
+        for name, p in known.items():
+            if name not in cells:
+                cells[name] = to_solve(obligations(design, [p]))
+        return known
+
+    standing = candidates()
     with prover.at_work():
         while True:
             left = [p for p in claims if p.name in standing]
@@ -115,19 +153,29 @@ def induction(
             unmet = [c for c in needed if not _met(result.proofs.get(c.name), standing)]
             if not unmet:
                 break
-            todo, hypotheses = unmet[0], [p for p in standing.values() if p.kind == "always"]
-            progress(todo.name)
-            prover.ahead(unmet[:AHEAD], hypotheses)
-            outcome = prover.prove(todo, hypotheses)
-            if isinstance(outcome, Failure):
-                result.failures[todo.prop.name] = outcome
-                del standing[todo.prop.name]
-            else:
+            hypotheses = [p for p in standing.values() if p.kind == "always"]
+            hints = inferred.hints if inferred else {}
+            for i, todo in enumerate(unmet):
+                progress(todo.name)
+                prover.ahead(unmet[i : i + AHEAD], hypotheses, hints)
+                outcome = prover.first(todo, hypotheses, hints)
+                if outcome is None and inferred and inferred.mend(todo):
+                    standing = candidates()
+                    break
+                outcome = outcome or prover.insist(todo, hypotheses)
+                if isinstance(outcome, Failure):
+                    name = todo.prop.name
+                    result.failures[name] = outcome
+                    dropped.add(name)
+                    if inferred:
+                        inferred.give_up(name)
+                    standing = candidates()
+                    break
                 result.proofs[todo.name] = outcome
                 found(outcome)
     kept = {c.name for c in needed}
     result.proofs = {n: p for n, p in result.proofs.items() if n in kept}
-    result.proved = tuple(p for p in (*claims, *lemmas) if p.name in standing)
+    result.proved = tuple(standing.values())
     return result
 
 
@@ -153,22 +201,18 @@ def _needed(
     return found
 
 
+_First = tuple[list[Property[Any]], Future[Outcome]]  # hypotheses of a first attempt, its answer
+
+
 class Prover:
     """Settles cells: z3 with few hypotheses, cvc5 with all, z3 with all and what time is left."""
 
-    def __init__(
-        self,
-        system: System,
-        timeout: float,
-        pool: Solvers | None = None,
-        hints: Mapping[str, frozenset[str]] = {},
-    ) -> None:
+    def __init__(self, system: System, timeout: float, pool: Solvers | None = None) -> None:
         self.system = system
-        self.hints = hints
         self.deadline = monotonic() + timeout
         self._scripts = Scripts()
         self._pool = pool or shared()
-        self._begun: set[tuple[str, int]] = set()
+        self._begun: dict[tuple[str, int | frozenset[str]], _First] = {}
         self._asked: dict[str, Future[Outcome]] = {}
 
     @contextmanager
@@ -179,25 +223,26 @@ class Prover:
         finally:
             self._pool.drop(self._asked.values())
 
-    def ahead(self, cells: Iterable[Obligation], hypotheses: Sequence[Property[Any]]) -> None:
+    def ahead(
+        self, cells: Iterable[Obligation], hypotheses: Sequence[Property[Any]], hints: Hints = NONE
+    ) -> None:
         """Begin with the first attempt at some cells, which are likely to be next."""
         for cell in cells:
-            if (cell.name, len(hypotheses)) not in self._begun:
-                self._begun.add((cell.name, len(hypotheses)))
-                self._first(self._text(cell, self._near(cell, hypotheses)))
+            self._begin(cell, hypotheses, hints)
 
-    def _near(
-        self, cell: Obligation, hypotheses: Sequence[Property[Any]]
-    ) -> list[Property[Any]]:
-        hint = self.hints.get(cell.prop.name)
-        if hint is None:
-            return cell.near(hypotheses)
-        return [h for h in hypotheses if h.name in hint]
+    def first(
+        self, cell: Obligation, hypotheses: Sequence[Property[Any]], hints: Hints = NONE
+    ) -> Proof | None:
+        """The proof of a cell from a few hypotheses, if that is found soon: from those that a hint
+        names, or from those that are near."""
+        few, answer = self._begin(cell, hypotheses, hints)
+        outcome = answer.result()
+        return self._proof(cell, few, outcome) if outcome.answer == "unsat" else None
 
-    def prove(self, cell: Obligation, hypotheses: Sequence[Property[Any]]) -> Proof | Failure:
-        """The proof of a cell from hypotheses, or why there is none."""
-        near = self._near(cell, hypotheses)
-        outcome = self._first(self._text(cell, near)).result()
+    def insist(self, cell: Obligation, hypotheses: Sequence[Property[Any]]) -> Proof | Failure:
+        """The proof of a cell from all hypotheses, or why there is none."""
+        near, answer = self._begin(cell, hypotheses, NONE)
+        outcome = answer.result()
         if outcome.answer == "unsat":
             return self._proof(cell, near, outcome)
         if outcome.answer == "sat" and len(near) == len(hypotheses):
@@ -214,17 +259,28 @@ class Prover:
     def _proof(
         self, cell: Obligation, hypotheses: Iterable[Property[Any]], outcome: Outcome
     ) -> Proof:
-        used = [h for h in hypotheses if label(h) in outcome.core]
-        return Proof(cell, tuple(h.name for h in used), outcome.solver, self._text(cell, used))
+        core = set(outcome.core)
+        used = [h for h in hypotheses if label(h) in core]
+        axioms = tuple(i for i in range(len(self.system.axioms)) if axiom_label(i) in core)
+        text = cell.text(self._scripts, self.system, used, axioms)
+        return Proof(cell, tuple(h.name for h in used), axioms, outcome.solver, text)
 
     def _text(self, cell: Obligation, hypotheses: Iterable[Property[Any]]) -> str:
         return cell.text(self._scripts, self.system, hypotheses)
 
-    def _first(self, text: str) -> Future[Outcome]:
-        if text not in self._asked:
-            submit = self._pool.submit
-            self._asked[text] = submit("z3", text, self.deadline, FIRST_EFFORT, SOON)
-        return self._asked[text]
+    def _begin(
+        self, cell: Obligation, hypotheses: Sequence[Property[Any]], hints: Hints
+    ) -> _First:
+        hint = hints.get(cell.prop.name)
+        begun = cell.name, hint or len(hypotheses)
+        if begun not in self._begun:
+            few = [h for h in hypotheses if h.name in hint] if hint else cell.near(hypotheses)
+            text = self._text(cell, few)
+            if text not in self._asked:
+                submit = self._pool.submit
+                self._asked[text] = submit("z3", text, self.deadline, FIRST_EFFORT, SOON)
+            self._begun[begun] = few, self._asked[text]
+        return self._begun[begun]
 
     def _solve(self, name: str, text: str, effort: int = 0) -> Outcome:
         return self._pool.submit(name, text, self.deadline, effort, NOW).result()

@@ -13,7 +13,7 @@ from .nodes import Component, Node
 from .operation import Operation, Procedure, S, Transition, transition_of
 from .property import Property
 from .scope import Scope
-from .state import Update
+from .state import Update, old_and_new
 from .terms import Enumeration
 
 Size = int | Callable[[Mapping[type, int]], int]
@@ -164,7 +164,7 @@ class Design(Generic[S]):
             transitions.extend(procedure.transitions(procedures))
         positions = tuple(p.position for p in procedures)
         start = transition_of(self.init)
-        components = (*self.state(0).components(), *positions)
+        components = (*old_and_new(self.state)[0].components(), *positions)
         sorts: dict[str, Any] = {}
         for sort in (s for c in components for s in (*c.keys, c.value)):
             base = sort.base if isinstance(sort, nodes.OptOf) else sort

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
@@ -182,6 +183,7 @@ def _constant(parameter: Node) -> str:
     return f"${ascii_name(str(parameter.data))}"
 
 
+@cache
 def ascii_name(name: str) -> str:
     """The name with every other character spelled out: solvers differ in what they take."""
     return _UNUSUAL.sub(lambda found: f"~{ord(found[0]):x}~", name)
