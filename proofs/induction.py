@@ -237,7 +237,14 @@ class Prover:
         names, or from those that are near."""
         few, answer = self._begin(cell, hypotheses, hints)
         outcome = answer.result()
-        return self._proof(cell, few, outcome) if outcome.answer == "unsat" else None
+        if outcome.answer == "unsat":
+            return self._proof(cell, few, outcome)
+        if cell.prop.name in hints:
+            outcome = self._solve("z3", self._text(cell, hypotheses), 5 * FIRST_EFFORT)
+            print('ALL', cell.name, outcome.answer, len(few), len(hypotheses))
+            if outcome.answer == "unsat":
+                return self._proof(cell, hypotheses, outcome)
+        return None
 
     def insist(self, cell: Obligation, hypotheses: Sequence[Property[Any]]) -> Proof | Failure:
         """The proof of a cell from all hypotheses, or why there is none."""
@@ -274,7 +281,10 @@ class Prover:
         hint = hints.get(cell.prop.name)
         begun = cell.name, hint or len(hypotheses)
         if begun not in self._begun:
-            few = [h for h in hypotheses if h.name in hint] if hint else cell.near(hypotheses)
+            few = cell.near(hypotheses)
+            if hint:
+                close = {h.name for h in few} | hint
+                few = [h for h in hypotheses if h.name in close]
             text = self._text(cell, few)
             if text not in self._asked:
                 submit = self._pool.submit

@@ -39,6 +39,7 @@ from .samples import Samples, uninterpreted
 
 Claim = Property[Any]
 MOST_LEMMAS = 400
+MOST_CONFLICTS = 10_000
 
 
 @dataclass(frozen=True)
@@ -112,7 +113,12 @@ class Inference:
         """Look again for what a cell needs that could not be met, whatever the interpretation of
         rigid maps; False if there is nothing to be found."""
         target = next(t for t in (*self.claims, *self.lemmas) if t.name == cell.prop.name)
-        found = self._any.broken(target, self.invariants, cell.transition)
+        if cell.initial:
+            return False
+        try:
+            found = self._any.broken(target, self.invariants, cell.transition, MOST_CONFLICTS)
+        except TimeoutError:
+            return False
         if not isinstance(found, Broken):
             return False
         self._exclude(found)
@@ -219,7 +225,7 @@ class Steps:
             self._sat.add([self._sat.lit(fact)])
 
     def broken(
-        self, target: Claim, known: Sequence[Claim], transition: Transition | None = None
+        self, target: Claim, known: Sequence[Claim], transition: Transition | None = None, conflicts: int = 0
     ) -> Broken | frozenset[Claim]:
         """A step (of one transition) that breaks the target from a state in which known invariants
         hold; or those of them that exclude every such step."""
@@ -227,7 +233,7 @@ class Steps:
         assumed = {sat.lit(self._now(k.closed(), {})[0]): k for k in known}
         bad = self._after(target.closed(1), {})[0] ^ 1
         chosen = [] if transition is None else self._chosen(transition)
-        if not sat.solve([*assumed, sat.lit(bad), *chosen]):
+        if not sat.solve([*assumed, sat.lit(bad), *chosen], conflicts):
             core = sat.core()
             return frozenset(k for literal, k in assumed.items() if literal in core)
         true = sat.model()

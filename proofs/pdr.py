@@ -91,11 +91,13 @@ class _Sat:
     def add(self, clause: Sequence[int]) -> None:
         self._sat.add_clause(clause)
 
-    def solve(self, assumptions: Sequence[int]) -> bool:
+    def solve(self, assumptions: Sequence[int], conflicts: int = 0) -> bool:
+        spent = 0
         while True:
             self._sat.conf_budget(SLICE)
             answer = self._sat.solve_limited(assumptions=assumptions)
-            if monotonic() > self.deadline:
+            spent += SLICE
+            if monotonic() > self.deadline or (answer is None and 0 < conflicts <= spent):
                 raise TimeoutError("time limit")
             if answer is not None:
                 return bool(answer)
