@@ -24,8 +24,6 @@ from .worker import NOW, SOON, Solvers, shared
 # speed of the machine: most cells need a tenth of this, and those that need more are cvc5's.
 FIRST_EFFORT = 100_000
 LAST_EFFORT = 20_000_000
-Hints = Mapping[str, frozenset[str]]
-NONE: Hints = {}
 AHEAD = 16  # cells whose scripts are written while one is solved
 
 
@@ -103,11 +101,6 @@ class Lemmas(Protocol):
         """Those that are thought to help; another list after each of the calls below."""
         ...
 
-    @property
-    def hints(self) -> Mapping[str, frozenset[str]]:
-        """By the name of a property, the invariants from which it is thought to follow."""
-        ...
-
     def mend(self, cell: Obligation) -> bool:
         """Look for what a cell lacks; False if nothing was found."""
         ...
@@ -154,11 +147,10 @@ def induction(
             if not unmet:
                 break
             hypotheses = [p for p in standing.values() if p.kind == "always"]
-            hints = inferred.hints if inferred else {}
             for i, todo in enumerate(unmet):
                 progress(todo.name)
-                prover.ahead(unmet[i : i + AHEAD], hypotheses, hints)
-                outcome = prover.first(todo, hypotheses, hints)
+                prover.ahead(unmet[i : i + AHEAD], hypotheses)
+                outcome = prover.first(todo, hypotheses)
                 if outcome is None and inferred and inferred.mend(todo):
                     standing = candidates()
                     break
@@ -212,7 +204,7 @@ class Prover:
         self.deadline = monotonic() + timeout
         self._scripts = Scripts()
         self._pool = pool or shared()
-        self._begun: dict[tuple[str, int | frozenset[str]], _First] = {}
+        self._begun: dict[tuple[str, frozenset[str]], _First] = {}
         self._asked: dict[str, Future[Outcome]] = {}
 
     @contextmanager
@@ -224,31 +216,29 @@ class Prover:
             self._pool.drop(self._asked.values())
 
     def ahead(
-        self, cells: Iterable[Obligation], hypotheses: Sequence[Property[Any]], hints: Hints = NONE
+        self, cells: Iterable[Obligation], hypotheses: Sequence[Property[Any]]
     ) -> None:
         """Begin with the first attempt at some cells, which are likely to be next."""
         for cell in cells:
-            self._begin(cell, hypotheses, hints)
+            self._begin(cell, hypotheses)
 
     def first(
-        self, cell: Obligation, hypotheses: Sequence[Property[Any]], hints: Hints = NONE
+        self, cell: Obligation, hypotheses: Sequence[Property[Any]]
     ) -> Proof | None:
-        """The proof of a cell from a few hypotheses, if that is found soon: from those that a hint
-        names, or from those that are near."""
-        few, answer = self._begin(cell, hypotheses, hints)
+        """The proof of a cell, if that is found soon."""
+        near, answer = self._begin(cell, hypotheses)
         outcome = answer.result()
         if outcome.answer == "unsat":
-            return self._proof(cell, few, outcome)
-        if cell.prop.name in hints:
-            outcome = self._solve("z3", self._text(cell, hypotheses), 5 * FIRST_EFFORT)
-            print('ALL', cell.name, outcome.answer, len(few), len(hypotheses))
-            if outcome.answer == "unsat":
-                return self._proof(cell, hypotheses, outcome)
+            return self._proof(cell, near, outcome)
+        text = self._text(cell, hypotheses)
+        outcome = self._pool.submit("cvc5", text, min(self.deadline, monotonic() + 1.5), 0, NOW).result()
+        if outcome.answer == "unsat":
+            return self._proof(cell, hypotheses, outcome)
         return None
 
     def insist(self, cell: Obligation, hypotheses: Sequence[Property[Any]]) -> Proof | Failure:
         """The proof of a cell from all hypotheses, or why there is none."""
-        near, answer = self._begin(cell, hypotheses, NONE)
+        near, answer = self._begin(cell, hypotheses)
         outcome = answer.result()
         if outcome.answer == "unsat":
             return self._proof(cell, near, outcome)
@@ -276,15 +266,11 @@ class Prover:
         return cell.text(self._scripts, self.system, hypotheses)
 
     def _begin(
-        self, cell: Obligation, hypotheses: Sequence[Property[Any]], hints: Hints
+        self, cell: Obligation, hypotheses: Sequence[Property[Any]]
     ) -> _First:
-        hint = hints.get(cell.prop.name)
-        begun = cell.name, hint or len(hypotheses)
+        begun = cell.name, frozenset(h.name for h in hypotheses)
         if begun not in self._begun:
             few = cell.near(hypotheses)
-            if hint:
-                close = {h.name for h in few} | hint
-                few = [h for h in hypotheses if h.name in close]
             text = self._text(cell, few)
             if text not in self._asked:
                 submit = self._pool.submit

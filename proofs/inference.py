@@ -13,6 +13,7 @@ say; where it fails, the scope is asked once more, with every interpretation of 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import count
@@ -24,6 +25,7 @@ from mapproof.model.language.concrete import Event, State
 from mapproof.model.language.design import Design, System
 from mapproof.model.language.errors import DesignError
 from mapproof.model.language.latches import Sequential
+from mapproof.model.language.layout import Layout
 from mapproof.model.language.nodes import Node, negate
 from mapproof.model.language.operation import Transition
 from mapproof.model.language.property import Property
@@ -257,3 +259,18 @@ class Steps:
                 bits = sequential.bits[layout.offset[component] + at]
                 values.append(sequential.number(bits, component.value, true))
         return self._machine.freeze(values)
+
+
+def scope_for(design: Design[Any]) -> Scope:
+    """A scope with at least two elements of every sort, and one more than is needed of a sort whose
+    size follows from others, where the design's interpretations allow it."""
+    whole = design.scope_at()
+    own = [s for s in whole if isinstance(design.scope.get(s, 0), int)]
+    sizes = {s: max(2, whole[s]) for s in own}
+    for sort in whole:
+        if sort not in sizes:
+            roomy = sizes | {sort: design.scope_at(sizes)[sort] + 1}
+            with suppress(DesignError):
+                Layout(design.system(), design.scope_at(roomy))
+                sizes = roomy
+    return design.scope_at(sizes)
