@@ -20,6 +20,10 @@ from .worker import NOW, shared
 EFFORT = 40_000  # of z3, for whether a clause holds at the start
 
 
+class NothingToSay(Exception):
+    """No clause that excludes the literals can be an invariant."""
+
+
 class Generaliser:
     """Makes clauses of literals, judged by reached states."""
 
@@ -44,6 +48,9 @@ class Generaliser:
         found = [c for c in self._clauses(literals, self._occurs) if self._allowed(c)]
         if not found:
             found = list(self._clauses(literals, self._occurs_or_is_refused))
+            found = [c for c in found if self._allowed(c)]
+        if not found:
+            raise NothingToSay
         best = min(found, key=_weight)
         against = self.samples.refuting(Lemma(best, "candidate").closed())
         if against is None:

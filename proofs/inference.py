@@ -12,8 +12,8 @@ say; where it fails, the scope is asked once more, with every interpretation of 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import count
@@ -32,10 +32,11 @@ from mapproof.model.language.property import Property
 from mapproof.model.language.scope import Scope
 from mapproof.model.language.unbounded import after
 
-from .generalise import Generaliser
+from .generalise import Generaliser, NothingToSay
 from .implicants import Implicant
 from .lemma import Lemma
 from .obligations import Obligation
+from .orbits import colours
 from .pdr import _Sat
 from .samples import Samples, uninterpreted
 
@@ -154,7 +155,11 @@ class Inference:
         if seen is not None:
             self._reach(found, *seen)
             return
-        clause = self._generaliser.clause(literals)
+        try:
+            clause = self._generaliser.clause(literals)
+        except NothingToSay:
+            self._abandon(found)
+            return
         if clause is None:  # one more state was found worth looking at
             return
         lemma = Lemma(clause, f"lemma_{next(self._numbers)}")
@@ -261,16 +266,34 @@ class Steps:
         return self._machine.freeze(values)
 
 
+MOST_GROWTH = 6
+
+
 def scope_for(design: Design[Any]) -> Scope:
-    """A scope with at least two elements of every sort, and one more than is needed of a sort whose
-    size follows from others, where the design's interpretations allow it."""
+    """A scope with at least two elements of every kind, as far as that is possible: two that the
+    interpretations of rigid maps do not tell apart; and one more than is needed of a sort whose size
+    follows from others, where the interpretations allow it."""
+    system = design.system()
     whole = design.scope_at()
-    own = [s for s in whole if isinstance(design.scope.get(s, 0), int)]
-    sizes = {s: max(2, whole[s]) for s in own}
+    sizes = {s: max(2, whole[s]) for s in whole if isinstance(design.scope.get(s, 0), int)}
+
+    def lonely(sizes: Mapping[Any, int]) -> int:
+        try:
+            colour = colours(Layout(system, design.scope_at(sizes)))
+        except DesignError:
+            return 1 << 30
+        kinds = Counter(colour.values())
+        return sum(kinds[c] == 1 for (sort, _), c in colour.items() if sort in sizes)
+
+    for _ in range(MOST_GROWTH):
+        wider = [sizes | {s: n + k} for k in (1, 2) for s, n in sizes.items()]
+        best = min(wider, key=lonely)
+        if lonely(best) >= lonely(sizes):
+            break
+        sizes = best
     for sort in whole:
         if sort not in sizes:
-            roomy = sizes | {sort: design.scope_at(sizes)[sort] + 1}
-            with suppress(DesignError):
-                Layout(design.system(), design.scope_at(roomy))
-                sizes = roomy
+            more = sizes | {sort: design.scope_at(sizes)[sort] + 1}
+            if lonely(more) < 1 << 30:
+                sizes = more
     return design.scope_at(sizes)
