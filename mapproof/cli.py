@@ -573,6 +573,7 @@ def mutate(design: str, timeout: float, as_json: bool) -> int:
 
     The exit code is 0 if at least 90 % of those that matter are caught, else 1.
     """
+    _start_solvers()
     from mapproof.proofs.mutation import Mutation
     from mapproof.proofs.mutation import mutate as judge
 

@@ -1,4 +1,7 @@
-"""What became of the mutants of a design: as text of 80 columns, and as JSON."""
+"""What became of the mutants of a design: as text of 80 columns, and as JSON.
+
+Other tools may rely on the JSON, see ``mutation.schema.json``.
+"""
 
 from __future__ import annotations
 

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from functools import cached_property
+from time import monotonic
 from typing import Any
 
-from mapproof.model.language import nodes, solver
+from mapproof.model.language import nodes
 from mapproof.model.language.design import Design
 from mapproof.model.language.nodes import TRUE_NODE, Component, Node
 from mapproof.model.language.operation import Transition
 from mapproof.model.language.property import Property
+from mapproof.model.language.solver import Outcome
 from mapproof.model.language.unbounded import Scripts, after
 
-from . import second
 from .induction import FIRST_EFFORT, Failure, Prover, induction
 from .mutants import Change, Mutant
 from .obligations import axiom_label, label, obligations
+from .worker import NOW, shared
 
 
 class Reference:
@@ -27,7 +29,6 @@ class Reference:
         self.timeout = timeout
         self.claims = [p for p in design.properties if p.kind != "sometimes"]
         self._scripts = Scripts()
-        self._z3 = solver.Z3()
 
     @cached_property
     def _proved(self) -> tuple[Property[Any], ...]:
@@ -108,13 +109,16 @@ class Reference:
         near = [p for p in self.invariants if p.closed().changing <= goal.changing]
         for hypotheses in ([], near, self.invariants):
             text = self._text(goal, hypotheses)
-            outcome = self._z3.solve(text, int(1000 * self.timeout), FIRST_EFFORT)
+            outcome = self._solve("z3", text, FIRST_EFFORT)
             if outcome.answer == "unsat":
                 return self._named(outcome.core)
         if outcome.answer == "sat" or quick:
             return None
-        outcome = second.solve_text(text, int(1000 * self.timeout))
+        outcome = self._solve("cvc5", text)
         return self._named(outcome.core) if outcome.answer == "unsat" else None
+
+    def _solve(self, name: str, text: str, effort: int = 0) -> Outcome:
+        return shared().submit(name, text, monotonic() + self.timeout, effort, NOW).result()
 
     def _named(self, core: Iterable[str]) -> set[str]:
         """The invariants that a core mentions."""

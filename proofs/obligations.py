@@ -54,14 +54,18 @@ class Obligation:
         hypotheses: Iterable[Claim],
         axioms: Iterable[int] | None = None,
     ) -> str:
-        """The obligation as an SMT-LIB script that is unsatisfiable where it is met; ``axioms`` are
-        the numbers of the system's assumptions that are in it, if not all."""
+        """The obligation as an SMT-LIB script that is unsatisfiable where it is met.
+
+        ``axioms`` are the numbers of the system's assumptions that a known proof rests on; without,
+        all are in the script, and it asks what a proof rests on.
+        """
         numbers = range(len(system.axioms)) if axioms is None else axioms
         facts = [(axiom_label(i), system.axioms[i]) for i in numbers]
         if not self.initial:
             facts += ((label(h), h.closed()) for h in hypotheses)
         facts += [("%when", self.transition.when), ("%goal", negate(self.goal))]  # no map's name
-        return scripts.script([(n, f) for n, f in facts if f != TRUE_NODE], [self.name])
+        named = [(n, f) for n, f in facts if f != TRUE_NODE]
+        return scripts.script(named, [self.name], core=axioms is None)
 
     def near(self, hypotheses: Iterable[C]) -> list[C]:
         """The hypotheses that speak only of what the obligation speaks of: mostly they suffice."""

@@ -365,7 +365,7 @@ def regenerated(c: Certificate) -> Certificate:
         known = old.get((cell.transition.name, cell.prop.name))
         wanted = [s for s in invariants if known is None or s.name in known.hypotheses]
         used = [] if cell.initial else wanted
-        script = cell.text(Scripts(), c.system, used)
+        script = cell.text(Scripts(), c.system, used, range(len(c.system.axioms)))
         names = tuple(s.name for s in used)
         found_by = known.found_by if known else "z3 5"
         where = cell.transition.name, cell.prop.name

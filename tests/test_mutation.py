@@ -8,9 +8,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 from click.testing import CliRunner
 
+import mapproof
 from mapproof.catalog import Catalog
 from mapproof.cli import main
 from mapproof.model.language import (
@@ -32,13 +34,17 @@ from mapproof.model.language import (
     sometimes,
     step,
 )
-from mapproof.mutation_text import mutation_page
+from mapproof.mutation_text import mutation_json, mutation_page
 from mapproof.proofs.mutants import Slip, mutants
 from mapproof.proofs.mutation import Fate, Mutation, Outcome, mutate
 
 RIGHT = ("kpt", "kaiser-v2", "vmalloc-pae-2019", "vmalloc-x86-64")
 PAGE = Path(__file__).parent.parent / "docs" / "mutation.md"
 REGENERATE = "MAPPROOF_REGENERATE"
+SCHEMA: dict[str, Any] = json.loads(
+    (Path(mapproof.__file__).parent / "mutation.schema.json").read_text(encoding="utf-8")
+)
+VALIDATOR: Any = jsonschema.Draft202012Validator(SCHEMA)
 
 
 class Actor(Sort):
@@ -294,10 +300,38 @@ def test_command() -> None:
 
 def test_command_json() -> None:
     document = json.loads(command("kpt", "--json").stdout)
+    VALIDATOR.validate(document)
     assert document["version"] == 1
     assert document["score"] >= 0.9
     fates = [mutant["fate"] for mutant in document["mutants"]]
     assert [fates.count(f) for f in Fate] == [document[str(f)] for f in Fate]
+
+
+@pytest.mark.parametrize("name", ["tiny", "kpt"])
+def test_json_is_valid(name: str) -> None:
+    document = json.loads(mutation_json(judged(name)))
+    jsonschema.Draft202012Validator.check_schema(SCHEMA)
+    VALIDATOR.validate(document)
+    kinds = SCHEMA["$defs"]["mutant"]["properties"]
+    assert kinds["slip"]["enum"] == [str(slip) for slip in Slip]
+    assert kinds["fate"]["enum"] == [str(fate) for fate in Fate]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"fate": "alive"},
+        {"fate": "killed", "killer": None},
+        {"fate": "equivalent", "killer": "P1"},
+        {"fate": "killed", "killer": "P1", "harmless": "never mind"},
+        {"slip": "typo"},
+        {"steps": -1},
+    ],
+)
+def test_schema_rejects(change: dict[str, Any]) -> None:
+    document = json.loads(mutation_json(judged("kpt")))
+    document["mutants"][0].update(change)
+    assert not VALIDATOR.is_valid(document)
 
 
 def test_command_refuses_a_broken_design() -> None:

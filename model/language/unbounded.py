@@ -19,6 +19,7 @@ from .design import System
 from .errors import DesignError
 from .nodes import BOOL, Component, Node, OptOf
 from .operation import Transition
+from .solver import WITH_CORE
 from .terms import Enumeration
 
 _UNUSUAL = re.compile(r"[^A-Za-z0-9_.]")
@@ -209,8 +210,15 @@ class Scripts:
     def __init__(self) -> None:
         self._printed: dict[Node, tuple[str, _Printer]] = {}
 
-    def script(self, facts: Iterable[tuple[str, Node]], comments: Sequence[str] = ()) -> str:
-        """A script that asks whether the named facts can hold together.
+    def script(
+        self,
+        facts: Iterable[tuple[str, Node]],
+        comments: Sequence[str] = (),
+        *,
+        core: bool = True,
+    ) -> str:
+        """A script that asks whether the named facts can hold together; with ``core`` also which of
+        them cannot, which costs the solvers some time.
 
         Free variables become constants.  Names must be SMT-LIB symbols.
         """
@@ -224,5 +232,5 @@ class Scripts:
             whole.merge(part)
             asserts.append(f"(assert (! {text} :named {name}))")
         head = [f"; {line}" for line in comments]
-        options = ["(set-option :produce-unsat-cores true)", "(set-logic ALL)"]
+        options = [*([WITH_CORE] if core else []), "(set-logic ALL)"]
         return "\n".join([*head, *options, *whole.declarations(), *asserts, "(check-sat)", ""])
