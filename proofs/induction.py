@@ -23,6 +23,7 @@ from .worker import NOW, SOON, Solvers, shared
 # z3's first attempts are bounded by its own count of work, so that results do not depend on the
 # speed of the machine: most cells need a tenth of this, and those that need more are cvc5's.
 FIRST_EFFORT = 100_000
+SECOND_EFFORT = 100_000  # of cvc5, which mostly ends long before, whatever its answer
 LAST_EFFORT = 20_000_000
 AHEAD = 16  # cells whose scripts are written while one is solved
 
@@ -150,11 +151,12 @@ def induction(
             for i, todo in enumerate(unmet):
                 progress(todo.name)
                 prover.ahead(unmet[i : i + AHEAD], hypotheses)
-                outcome = prover.first(todo, hypotheses)
-                if outcome is None and inferred and inferred.mend(todo):
-                    standing = candidates()
-                    break
-                outcome = outcome or prover.insist(todo, hypotheses)
+                outcome = prover.prove(todo, hypotheses, 0 if inferred else LAST_EFFORT)
+                if isinstance(outcome, Failure) and inferred:
+                    if inferred.mend(todo):
+                        standing = candidates()
+                        break
+                    outcome = prover.prove(todo, hypotheses, LAST_EFFORT)
                 if isinstance(outcome, Failure):
                     name = todo.prop.name
                     result.failures[name] = outcome
@@ -222,35 +224,25 @@ class Prover:
         for cell in cells:
             self._begin(cell, hypotheses)
 
-    def first(
-        self, cell: Obligation, hypotheses: Sequence[Property[Any]]
-    ) -> Proof | None:
-        """The proof of a cell, if that is found soon."""
-        near, answer = self._begin(cell, hypotheses)
-        outcome = answer.result()
-        if outcome.answer == "unsat":
-            return self._proof(cell, near, outcome)
-        text = self._text(cell, hypotheses)
-        outcome = self._pool.submit("cvc5", text, min(self.deadline, monotonic() + 1.5), 0, NOW).result()
-        if outcome.answer == "unsat":
-            return self._proof(cell, hypotheses, outcome)
-        return None
+    def prove(
+        self, cell: Obligation, hypotheses: Sequence[Property[Any]], least: int = 0
+    ) -> Proof | Failure:
+        """The proof of a cell from hypotheses, or why there is none.
 
-    def insist(self, cell: Obligation, hypotheses: Sequence[Property[Any]]) -> Proof | Failure:
-        """The proof of a cell from all hypotheses, or why there is none."""
-        near, answer = self._begin(cell, hypotheses)
-        outcome = answer.result()
+        ``least`` is the effort of a last attempt; without, what is not proved soon is not proved.
+        """
+        near, begun = self._begin(cell, hypotheses)
+        outcome = begun.result()
         if outcome.answer == "unsat":
             return self._proof(cell, near, outcome)
         if outcome.answer == "sat" and len(near) == len(hypotheses):
             return Failure(cell, "sat")
         text = self._text(cell, hypotheses)
-        outcome = self._solve("cvc5", text)
-        if outcome.answer == "unsat":
-            return self._proof(cell, hypotheses, outcome)
-        outcome = self._solve("z3", text, LAST_EFFORT)
-        if outcome.answer == "unsat":
-            return self._proof(cell, hypotheses, outcome)
+        for solver, effort in (("cvc5", SECOND_EFFORT), ("z3", least)):
+            if effort:
+                outcome = self._solve(solver, text, effort)
+                if outcome.answer == "unsat":
+                    return self._proof(cell, hypotheses, outcome)
         return Failure(cell, outcome.answer, outcome.reason)
 
     def _proof(
