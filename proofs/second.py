@@ -29,6 +29,8 @@ def solve_text(text: str, milliseconds: int, effort: int = 0) -> Outcome:
     cvc5 = _cvc5()
     solver = cvc5.Solver(cvc5.TermManager())
     solver.setOption("tlimit-per", str(max(1, milliseconds)))
+    # Matching alone leaves some quantifiers without the instance that a proof needs.
+    solver.setOption("enum-inst", "true")
     if effort:
         solver.setOption("rlimit-per", str(effort))
     parser = cvc5.InputParser(solver)
