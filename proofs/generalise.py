@@ -14,7 +14,7 @@ from mapproof.model.language.unbounded import Scripts, after
 
 from .lemma import Lemma
 from .obligations import Obligation
-from .samples import Samples
+from .samples import Evidence, Samples
 from .worker import NOW, shared
 
 EFFORT = 40_000  # of z3, for whether a clause holds at the start
@@ -45,9 +45,14 @@ class Generaliser:
         """The lightest clause found that the literals make false and no reached state does; None if
         one more state of the pool has to be looked at."""
         literals = [self._plain(x) for x in literals]
-        found = [c for c in self._clauses(literals, self._occurs) if self._allowed(c)]
+        occurs = Evidence(self.samples).occurs
+
+        def refused(cube: Sequence[Node]) -> bool:
+            return occurs(cube) or not self._allowed(_clause(cube))
+
+        found = [c for c in self._clauses(literals, occurs) if self._allowed(c)]
         if not found:
-            found = list(self._clauses(literals, self._occurs_or_is_refused))
+            found = list(self._clauses(literals, refused))
             found = [c for c in found if self._allowed(c)]
         if not found:
             raise NothingToSay
@@ -57,14 +62,6 @@ class Generaliser:
             return best
         self.samples.add(against)
         return None
-
-    # What speaks against a clause.
-
-    def _occurs(self, cube: Sequence[Node]) -> bool:
-        return self.samples.occurrence(cube, loosely=True) is not None
-
-    def _occurs_or_is_refused(self, cube: Sequence[Node]) -> bool:
-        return self._occurs(cube) or not self._allowed(_clause(cube))
 
     def _allowed(self, clause: Node) -> bool:
         """Not banned, and true at the start of a machine of any size."""

@@ -7,7 +7,7 @@ a bit for each.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain, product
 from random import Random
@@ -26,7 +26,7 @@ from mapproof.model.language.scope import Scope
 
 INTERPRETATIONS = 30, 10  # how many initial states are sought: arbitrary, and with the given tables
 WALKS, LENGTH = 3, 40  # from each
-POOL = 1500  # states that are kept
+POOL = 700  # states that are kept
 FIRST = 60  # of them, those that are looked at from the start
 
 
@@ -47,6 +47,7 @@ class Samples:
         self.pool = list(pool)[:: max(1, len(pool) // POOL)]
         self.states = self.pool[:: max(1, len(self.pool) // FIRST)]
         self._tables: dict[Node, _Table] = {}
+        self._columns: dict[tuple[Node, bool], tuple[_Column, _Table]] = {}
 
     def add(self, state: State) -> None:
         """Look at one more reached state."""
@@ -61,23 +62,28 @@ class Samples:
     ) -> tuple[State, dict[Node, int]] | None:
         """A state, and values of the variables, in which all literals are true; loosely: or might
         be, if the value of "none" were another."""
-        columns = [self._column(_loose(x) if loosely else x) for x in literals]
+        found = self._occurrence([self._column(x, loosely) for x in literals])
+        return found and (self.states[found[0]], found[1])
+
+    def _occurrence(self, columns: Sequence[_Column]) -> tuple[int, dict[Node, int]] | None:
         variables = _early_deciding(columns)
-        due: list[list[_Column]] = [[] for _ in range(len(variables) + 1)]
+        place = {v: i for i, v in enumerate(variables)}
+        due: list[list[tuple[Mapping[tuple[int, ...], int], list[int]]]]
+        due = [[] for _ in range(len(variables) + 1)]
         for column in columns:
-            due[max((variables.index(v) + 1 for v in column.variables), default=0)].append(column)
-        values: dict[Node, int] = {}
+            places = [place[v] for v in column.variables]
+            due[max(places, default=-1) + 1].append((column.where, places))
+        sizes = [range(self.machine.scope[v.sort]) for v in variables]
+        values = [0] * len(variables)
 
         def search(depth: int, alive: int) -> int:
-            for column in due[depth]:
-                alive &= column.where[tuple([values[v] for v in column.variables])]
+            for where, places in due[depth]:
+                alive &= where[tuple([values[i] for i in places])]
                 if not alive:
                     return 0
-            if depth == len(variables):
+            if depth == len(values):
                 return alive
-            v = variables[depth]
-            for value in range(self.machine.scope[v.sort]):
-                values[v] = value
+            for values[depth] in sizes[depth]:
                 found = search(depth + 1, alive)
                 if found:
                     return found
@@ -86,19 +92,55 @@ class Samples:
         alive = search(0, (1 << len(self.states)) - 1)
         if not alive:
             return None
-        return self.states[(alive & -alive).bit_length() - 1], values
+        return (alive & -alive).bit_length() - 1, dict(zip(variables, values, strict=True))
 
-    def _column(self, literal: Node) -> _Column:
+    def _column(self, literal: Node, loosely: bool) -> _Column:
         """Where a literal is true."""
-        plain, meant = _canonical(literal)
-        table = self._tables.get(plain)
-        if table is None:
-            sizes = (range(self.machine.scope[v.sort]) for v in plain.variables)
-            where = dict.fromkeys(product(*sizes), 0)
-            table = _Table(self.machine.states_where(plain, plain.variables), where)
-            self._tables[plain] = table
+        known = self._columns.get((literal, loosely))
+        if known is None:
+            plain, meant = _canonical(_loose(literal) if loosely else literal)
+            table = self._tables.get(plain)
+            if table is None:
+                sizes = (range(self.machine.scope[v.sort]) for v in plain.variables)
+                where = dict.fromkeys(product(*sizes), 0)
+                table = _Table(self.machine.states_where(plain, plain.variables), where)
+                self._tables[plain] = table
+            column = _Column(tuple(meant[v] for v in plain.variables), table.where)
+            known = self._columns[literal, loosely] = column, table
+        column, table = known
         table.update(self.states)
-        return _Column(tuple(meant[v] for v in plain.variables), table.where)
+        return column
+
+
+class Evidence:
+    """Which parts of a set of literals occur together in the samples, loosely; each occurrence that
+    was found answers for many parts."""
+
+    def __init__(self, samples: Samples) -> None:
+        self._samples = samples
+        self._literals: dict[Node, _Column] = {}
+        self._together: list[set[Node]] = []
+        self._never: list[frozenset[Node]] = []
+
+    def occurs(self, literals: Sequence[Node]) -> bool:
+        """Whether the literals occur together."""
+        for x in literals:
+            if x not in self._literals:
+                self._literals[x] = self._samples._column(x, loosely=True)
+        cube = frozenset(literals)
+        if any(true >= cube for true in self._together):
+            return True
+        if any(never <= cube for never in self._never):
+            return False
+        found = self._samples._occurrence([self._literals[x] for x in literals])
+        if found is None:
+            self._never.append(cube)
+            return False
+        state, values = found
+        self._together.append(
+            {x for x, column in self._literals.items() if column.holds(state, values)}
+        )
+        return True
 
 
 @dataclass
@@ -124,15 +166,21 @@ class _Column:
     variables: tuple[Node, ...]
     where: dict[tuple[int, ...], int]
 
+    def holds(self, state: int, values: Mapping[Node, int]) -> bool:
+        """Whether it is known to be true in a state, by its number, with these values."""
+        if not all(v in values for v in self.variables):
+            return False
+        return bool(self.where[tuple(values[v] for v in self.variables)] >> state & 1)
+
 
 def _early_deciding(columns: Sequence[_Column]) -> list[Node]:
     """The variables, in an order in which columns are decided early."""
     order: dict[Node, None] = {}
-    left = list(columns)
+    left = [c.variables for c in columns]
     while left:
-        column = min(left, key=lambda c: sum(v not in order for v in c.variables))
-        left.remove(column)
-        order |= dict.fromkeys(column.variables)
+        best = min(left, key=lambda variables: sum(v not in order for v in variables))
+        order |= dict.fromkeys(best)
+        left = [variables for variables in left if not order.keys() >= set(variables)]
     return list(order)
 
 
