@@ -22,7 +22,7 @@ from .worker import NOW, SOON, Solvers, shared
 
 # z3's first attempts are bounded by its own count of work, so that results do not depend on the
 # speed of the machine: most cells need a tenth of this, and those that need more are cvc5's.
-FIRST_EFFORT = 100_000
+FIRST_EFFORT = 15_000
 SECOND_EFFORT = 20_000  # of cvc5, which mostly ends long before, whatever its answer
 LAST_EFFORT = 20_000_000
 AHEAD = 16  # cells whose scripts are written while one is solved

@@ -21,7 +21,7 @@ from time import monotonic
 from typing import Any
 
 from mapproof.model.language import nodes
-from mapproof.model.language.concrete import Event, State
+from mapproof.model.language.concrete import Event, Machine, State
 from mapproof.model.language.design import Design, System
 from mapproof.model.language.errors import DesignError
 from mapproof.model.language.latches import Sequential
@@ -42,7 +42,7 @@ from .samples import Samples, uninterpreted
 
 Claim = Property[Any]
 MOST_LEMMAS = 400
-MOST_CONFLICTS = 10_000
+MOST_CONFLICTS = 4_000
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,8 @@ class Broken:
 class Inference:
     """The search for lemmas that make some claims inductive together.
 
-    ``known`` are further invariants that are proved already.  Raises DesignError if the design has
+    Claims that turn out to be false are put aside in ``false``, those for which nothing can be found in
+    ``stuck``.  Raises DesignError if the design has
     no machine, or cannot start, at the scope.
     """
 
@@ -74,7 +75,7 @@ class Inference:
         self.samples = Samples(system, scope)
         if not self.samples.states:
             raise DesignError(f"the design has no initial state at scope {scope}")
-        self._steps = Steps(system, scope, self.samples, deadline)
+        self._steps = Steps(system, self.samples.machine, deadline)
         self._generaliser = Generaliser(design.name, system, self.samples, deadline)
         self._settled: dict[Claim, frozenset[Claim]] = {}
         self._goals: dict[tuple[Node, Transition], Node] = {}
@@ -84,14 +85,6 @@ class Inference:
     def invariants(self) -> list[Claim]:
         """What is assumed of the state before a step."""
         return [*(c for c in self.claims if c.kind == "always"), *self.lemmas]
-
-    @property
-    def hints(self) -> dict[str, frozenset[str]]:
-        """For each claim and lemma the invariants from which it follows at the scope."""
-        return {
-            target.name: frozenset(c.name for c in core) | {target.name}
-            for target, core in self._settled.items()
-        }
 
     def settle(self) -> None:
         """Find lemmas until every claim and every lemma is inductive at the scope, except claims
@@ -118,21 +111,25 @@ class Inference:
         target = next(t for t in (*self.claims, *self.lemmas) if t.name == cell.prop.name)
         if cell.initial:
             return False
+        mended = False
         try:
-            found = self._any.broken(target, self.invariants, cell.transition, MOST_CONFLICTS)
+            while target in (*self.claims, *self.lemmas):
+                found = self._any.broken(target, self.invariants, cell.transition, MOST_CONFLICTS)
+                if not isinstance(found, Broken):
+                    break
+                mended = True
+                self._exclude(found)
+                if target in self.stuck:
+                    break
+                self.settle()
         except TimeoutError:
-            return False
-        if not isinstance(found, Broken):
-            return False
-        self._exclude(found)
-        self.settle()
-        return True
+            pass
+        return mended
 
     @cached_property
     def _any(self) -> Steps:
         """Steps of the system with every interpretation of rigid maps."""
-        machine = self.samples.machine
-        return Steps(machine.system, machine.scope, self.samples, self.deadline)
+        return Steps(self.samples.machine.system, self.samples.machine, self.deadline)
 
     def give_up(self, name: str) -> None:
         """Do without a claim, or without a lemma, that cannot be proved for any size."""
@@ -142,6 +139,8 @@ class Inference:
         for claim in [x for x in self.claims if x.name == name]:
             self.claims.remove(claim)
             self._take_back({claim})
+            self.stuck.pop(claim, None)
+        self.settle()
 
     # One step that has to be excluded.
 
@@ -189,10 +188,19 @@ class Inference:
 
     def _abandon(self, found: Broken) -> None:
         """Nothing can be said that excludes the step."""
-        if found.claim in self.lemmas:
-            self.give_up(found.claim.name)
+        if isinstance(found.claim, Lemma):
+            self._generaliser.ban(found.claim)
+            self._take_back({found.claim})
         else:
             self.stuck[found.claim] = found
+
+    def counterexample(self, claim: Claim) -> Broken | None:
+        """A step that breaks the claim although every claim and lemma that stands holds before it."""
+        known = [k for k in self.invariants if k is not claim]
+        if claim.kind == "always":
+            known.append(claim)
+        found = self._steps.broken(claim, known)
+        return found if isinstance(found, Broken) else None
 
     def _take_back(self, gone: set[Any]) -> None:
         self.lemmas = [x for x in self.lemmas if x not in gone]
@@ -219,12 +227,12 @@ class Inference:
 class Steps:
     """One step from an arbitrary state at a finite scope, as a question to a SAT solver.
 
-    States are given as the samples have them, with a place for every map.
+    The machine is of the system without interpretations: states have a place for every map.
     """
 
-    def __init__(self, system: System, scope: Scope, samples: Samples, deadline: float) -> None:
-        self._machine = samples.machine
-        self._sequential = sequential = Sequential(system, scope)
+    def __init__(self, system: System, machine: Machine, deadline: float) -> None:
+        self._machine = machine
+        self._sequential = sequential = Sequential(system, machine.scope)
         self._sat = _Sat(sequential.circuit, deadline)
         self._now = sequential.reader(sequential.state)
         self._after = sequential.reader(sequential.state, sequential.after)
