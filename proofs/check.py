@@ -7,7 +7,7 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from functools import cached_property
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from mapproof.model.language import solver
 from mapproof.model.language.design import Design
@@ -18,6 +18,8 @@ from mapproof.model.language.unbounded import check_stratified
 
 from .finite import settle
 from .induction import Failure, Induction, Prover, Rechecker, induction, other_solver
+from .inference import Broken, Inference
+from .lemma import Lemma
 from .pdr import ENGINE
 from .search import Searched, search
 from .trace import Trace
@@ -41,13 +43,16 @@ class Options:
 
     depth: most steps of a bounded search (of a ``sometimes``: twice as many); scope: sizes by sort
     class, over those of the design; timeout: seconds for the proof as a whole, and for each search;
-    only: names of the properties to report, all if empty; certify: results of proofs have their
-    certificates; solvers: who is asked, the workers of this process if None.
+    lemmas: "given" means those of the design alone, "infer" none of them; otherwise what those of the
+    design leave open is tried with inferred ones.  only: names of the properties to report, all if
+    empty; certify: results of proofs have their certificates; solvers: who is asked, the workers of
+    this process if None.
     """
 
     depth: int = 10
     scope: Mapping[Any, int] = field(default_factory=dict)
     timeout: float = 60.0
+    lemmas: Literal["", "given", "infer"] = ""
     only: Sequence[str] = ()
     certify: bool = False
     solvers: Solvers | None = None
@@ -70,7 +75,7 @@ def check(
     claims = [p for p in wanted if p.kind != "sometimes"]
     with closing(Rechecker(options.timeout, options.solvers)) as rechecker:
         run = _Run(design, options, progress, rechecker)
-        proof, seconds = run.proof(claims)
+        proof = run.proof(claims)
         results = run.searched([p for p in claims if p not in proof.proved], jobs, proof)
         idle = [
             r for r in results.values() if r.kind == "sometimes" and r.verdict is not Verdict.PROVED
@@ -79,7 +84,8 @@ def check(
             if prop.name in results:
                 results[prop.name] = unless_idle(results[prop.name], idle)
             else:
-                results[prop.name] = run.proved(prop, proof, idle).but(seconds=seconds)
+                found = proof if prop in proof.proved else run.inferred
+                results[prop.name] = run.proved(prop, found, idle)
     return [results[p.name] for p in wanted]
 
 
@@ -104,25 +110,70 @@ class _Run:
         self.rechecker = rechecker
         self.scope = design.scope_at(options.scope)
         self.walks = _walks(design, self.scope)
+        self.inferred = Induction()
+        self.counterexamples: dict[str, Broken | None] = {}
 
-    def proof(self, claims: Sequence[Property[Any]]) -> tuple[Induction, float]:
-        """What is inductive, and seconds per claim; each proof is on its way to the second solver."""
-        started = monotonic()
-        others = (p for p in self.design.properties if p.kind == "always" and p not in claims)
-        helpers = [*others, *self.design.lemmas]
+    def proof(self, claims: Sequence[Property[Any]]) -> Induction:
+        """What is inductive with the lemmas of the design; each proof is on its way to the second
+        solver."""
+        helpers = self.helpers(claims)
         false = self.walks.refuted([*claims, *helpers]) if self.walks else {}
-        proof = induction(
-            self.design,
-            [p for p in claims if p.name not in false],
-            [p for p in helpers if p.name not in false],
-            Prover(self.design.system(), self.options.timeout, self.options.solvers),
-            self.progress,
-            self.rechecker.submit,
-        )
+        standing = [p for p in claims if p.name not in false]
+        if self.options.lemmas == "infer":
+            waiting = Failure(None, "unknown", "no lemma of the design was read")
+            proof = Induction(failures={p.name: waiting for p in standing})
+        else:
+            started = monotonic()
+            helpers = [p for p in helpers if p.name not in false]
+            found = self.rechecker.submit
+            proof = induction(self.design, standing, helpers, self.prover, self.progress, found)
+            proof.seconds = (monotonic() - started) / max(1, len(claims))
         for name, steps in false.items():
             why = f"it is false on a walk of {steps} steps"
             proof.failures[name] = Failure(None, "sat", why, steps)
-        return proof, (monotonic() - started) / max(1, len(claims))
+        return proof
+
+    def helpers(self, claims: Sequence[Property[Any]]) -> list[Property[Any]]:
+        """Further invariants that may help to prove the claims."""
+        others = [p for p in self.design.properties if p.kind == "always" and p not in claims]
+        return others if self.options.lemmas == "infer" else [*others, *self.design.lemmas]
+
+    @property
+    def prover(self) -> Prover:
+        return Prover(self.design.system(), self.options.timeout, self.options.solvers)
+
+    def infer(
+        self, claims: Sequence[Property[Any]], results: Mapping[str, Result], proof: Induction
+    ) -> None:
+        """Look for lemmas that prove what a short search has left open; ``inferred`` is what they
+        prove, and what is still not inductive fails where it failed last."""
+        if not claims or self.options.lemmas == "given":
+            return
+        started = monotonic()
+        false = {r.property for r in results.values() if r.trace} | {
+            name for name, failure in proof.failures.items() if failure.steps
+        }
+        helpers = [p for p in self.helpers(claims) if p.name not in false]
+        tell, timeout = self.progress, self.options.timeout
+        try:
+            inference = Inference(
+                self.design,
+                [*claims, *helpers],
+                timeout,
+                lambda n: tell(f"{self.design.name}: {n} lemmas so far"),
+            )
+            inference.settle()
+            submit = self.rechecker.submit
+            self.inferred = induction(
+                self.design, claims, helpers, self.prover, tell, submit, inference
+            )
+        except (DesignError, TimeoutError):  # no machine at such a scope, or no end of lemmas
+            return
+        self.inferred.seconds = (monotonic() - started) / len(claims)
+        proof.failures.update(self.inferred.failures)
+        for claim in claims:
+            if claim not in self.inferred.proved:
+                self.counterexamples[claim.name] = inference.counterexample(claim)
 
     def base(self, prop: Property[Any], verdict: Verdict, **fields: Any) -> Result:
         assumptions = tuple(a.name for a in self.design.assumptions)
@@ -157,6 +208,8 @@ class _Run:
             solver=", ".join(finders),
             checked_by=tuple(others),
             certificate=self.certificate(prop, proof) if self.options.certify else None,
+            inferred=tuple(p for p in proof.proved if isinstance(p, Lemma) and p.name in uses),
+            seconds=proof.seconds,
         )
 
     def certificate(self, prop: Property[Any], proof: Induction) -> Certificate:
@@ -183,8 +236,12 @@ class _Run:
         for claim in claims:  # a walk that refutes a claim says how deep to look
             todo[claim] = max(depth, proof.failures[claim.name].steps)
         results |= self.search({p: min(todo[p], FIRST_DEPTH) for p in todo}, proof)
+        self.infer([c for c in claims if results[c.name].trace is None], results, proof)
         left: dict[Property[Any], int] = {}
         for prop, most in todo.items():
+            if prop in self.inferred.proved:
+                del results[prop.name]
+                continue
             before = results[prop.name]
             if before.trace is None:
                 settled = self.settled(prop, before, proof)

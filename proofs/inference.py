@@ -64,8 +64,15 @@ class Inference:
     """
 
     def __init__(
-        self, design: Design[Any], claims: Sequence[Claim], scope: Scope, deadline: float
+        self,
+        design: Design[Any],
+        claims: Sequence[Claim],
+        timeout: float,
+        progress: Callable[[int], None] = lambda _: None,
     ) -> None:
+        scope = scope_for(design)
+        deadline = monotonic() + timeout
+        self.progress = progress
         self.claims = list(claims)
         self.lemmas: list[Lemma] = []
         self.false: set[Claim] = set()
@@ -166,6 +173,7 @@ class Inference:
             self._abandon(found)
         else:
             self.lemmas.append(lemma)
+            self.progress(len(self.lemmas))
 
     def _reach(self, found: Broken, state: State, values: dict[Node, int]) -> None:
         """A reached state has what makes the step break the claim: the claim is false."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from .lemma import Lemma
 from .trace import Trace
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ class Result:
 
     depth: length of the trace, or the depth that was searched; None where it has no meaning.
     lemmas: names of the invariants that the proof uses besides the property itself.
+    inferred: those of them that nobody has written down.
     checked_by: solvers (with version) that confirmed the verdict besides the one that found it.
     certificate: the proof, where it was asked for; certificate_file: where it was written.
     reason: why nothing more could be said; also the operation at which an induction fails.
@@ -49,6 +51,7 @@ class Result:
     trace: Trace | None = None
     replayed: bool = False
     lemmas: tuple[str, ...] = ()
+    inferred: tuple[Lemma, ...] = ()
     assumptions: tuple[str, ...] = ()
     checked_by: tuple[str, ...] = ()
     solver: str = ""
