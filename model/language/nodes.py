@@ -437,19 +437,19 @@ def show(node: Node, name: Callable[[Node], str | None] = lambda _: None) -> str
             component, epoch = node.data
             prefix = "new." if epoch else ""
             return f"{prefix}{component.name}" + (f"[{', '.join(parts)}]" if parts else "")
-        case "not" if node.args[0].op == "eq":
-            return show(node.args[0], name).replace(" == ", " != ", 1)
+        case "not" if node.args[0].op == "eq" and name(node.args[0]) is None:
+            return " != ".join(_bracket(a, show(a, name), name) for a in node.args[0].args)
         case "not" if node.args[0].op == "is_some":
             return f"{show(node.args[0].args[0], name)}.is_none"
         case "not":
-            return f"~{_bracket(node.args[0], parts[0])}"
+            return f"~{_bracket(node.args[0], parts[0], name)}"
         case "or" if node.args[0].op == "not" and len(node.args) > 1:
             return _implication(node, name)
         case "and" | "or":
-            texts = (_bracket(a, p) for a, p in zip(node.args, parts, strict=True))
+            texts = (_bracket(a, p, name) for a, p in zip(node.args, parts, strict=True))
             return _INFIX[node.op].join(texts)
         case "eq":
-            return " == ".join(_bracket(a, p) for a, p in zip(node.args, parts, strict=True))
+            return " == ".join(_bracket(a, p, name) for a, p in zip(node.args, parts, strict=True))
         case "ite":
             return f"ite({', '.join(parts)})"
         case "none":
@@ -470,12 +470,13 @@ def _implication(node: Node, name: Callable[[Node], str | None]) -> str:
     given = [negate(a) for a in node.args if a.op == "not"]
     then = [a for a in node.args if a.op != "not"] or [negate(given.pop())]
     left, right = conj(given), disj(then)
-    return f"{_bracket(left, show(left, name))}.implies({show(right, name)})"
+    return f"{_bracket(left, show(left, name), name)}.implies({show(right, name)})"
 
 
-def _bracket(node: Node, text: str) -> str:
-    infix = node.op in ("and", "or", "eq") or (node.op == "not" and node.args[0].op == "eq")
-    return f"({text})" if infix else text
+def _bracket(node: Node, text: str, name: Callable[[Node], str | None]) -> str:
+    inner = node.args[0] if node.op == "not" else node
+    infix = inner.op == "eq" or node.op in ("and", "or")
+    return f"({text})" if infix and name(inner) is None else text
 
 
 def variable_name(node: Node) -> str:
