@@ -154,25 +154,25 @@ class _Run:
             name for name, failure in proof.failures.items() if failure.steps
         }
         helpers = [p for p in self.helpers(claims) if p.name not in false]
-        tell, timeout = self.progress, self.options.timeout
+        design, tell = self.design, self.progress
         try:
             inference = Inference(
-                self.design,
+                design,
                 [*claims, *helpers],
-                timeout,
-                lambda n: tell(f"{self.design.name}: {n} lemmas so far"),
+                self.options.timeout,
+                lambda n: tell(f"{design.name}: {n} lemmas so far"),
             )
-            inference.settle()
-            submit = self.rechecker.submit
-            self.inferred = induction(
-                self.design, claims, helpers, self.prover, tell, submit, inference
-            )
-        except (DesignError, TimeoutError):  # no machine at such a scope, or no end of lemmas
+        except DesignError:  # no machine at such a scope
             return
+        inference.settle()
+        standing = [[p for p in some if p in inference.claims] for some in (claims, helpers)]
+        submit = self.rechecker.submit
+        self.inferred = induction(design, *standing, self.prover, tell, submit, inference)
         self.inferred.seconds = (monotonic() - started) / len(claims)
-        proof.failures.update(self.inferred.failures)
         for claim in claims:
             if claim not in self.inferred.proved:
+                failure = Failure(None, "unknown", "no lemmas were found that make it inductive")
+                proof.failures[claim.name] = self.inferred.failures.get(claim.name, failure)
                 self.counterexamples[claim.name] = inference.counterexample(claim)
 
     def base(self, prop: Property[Any], verdict: Verdict, **fields: Any) -> Result:

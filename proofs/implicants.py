@@ -13,7 +13,6 @@ from typing import Any
 from mapproof.model.language import nodes
 from mapproof.model.language.concrete import Machine, State
 from mapproof.model.language.nodes import BOOL, QUANTIFIERS, Node, negate
-from mapproof.model.language.terms import Enumeration
 
 Assignment = dict[Node, int]
 
@@ -89,7 +88,7 @@ class Implicant:
         kinds = [
             c
             for c in self.machine.system.components
-            if c.rigid and len(c.keys) == 1 and (c.value is BOOL or _is_enumeration(c.value))
+            if c.rigid and len(c.keys) == 1 and nodes.is_finite(c.value)
         ]
         terms = dict.fromkeys(n for x in list(self.literals) for n in nodes.nodes_of(x))
         for term in terms:
@@ -156,6 +155,3 @@ class Implicant:
 def _of(term: Node, env: Mapping[Node, int]) -> Assignment:
     return {v: env[v] for v in term.variables}
 
-
-def _is_enumeration(sort: Any) -> bool:
-    return isinstance(sort, type) and issubclass(sort, Enumeration)

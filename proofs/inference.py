@@ -12,7 +12,7 @@ say; where it fails, the scope is asked once more, with every interpretation of 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
@@ -36,7 +36,6 @@ from .generalise import Generaliser, NothingToSay
 from .implicants import Implicant
 from .lemma import Lemma
 from .obligations import Obligation
-from .orbits import colours
 from .pdr import _Sat
 from .samples import Samples, uninterpreted
 
@@ -58,8 +57,7 @@ class Broken:
 class Inference:
     """The search for lemmas that make some claims inductive together.
 
-    Claims that turn out to be false are put aside in ``false``, those for which nothing can be found in
-    ``stuck``.  Raises DesignError if the design has
+    ``claims`` are those that stand, ``lemmas`` what was found for them.  Raises DesignError if the design has
     no machine, or cannot start, at the scope.
     """
 
@@ -75,8 +73,6 @@ class Inference:
         self.progress = progress
         self.claims = list(claims)
         self.lemmas: list[Lemma] = []
-        self.false: set[Claim] = set()
-        self.stuck: dict[Claim, Broken] = {}
         self.deadline = deadline
         system = design.system().sliced(*(c.closed() for c in claims))
         self.samples = Samples(system, scope)
@@ -94,43 +90,43 @@ class Inference:
         return [*(c for c in self.claims if c.kind == "always"), *self.lemmas]
 
     def settle(self) -> None:
-        """Find lemmas until every claim and every lemma is inductive at the scope, except claims
-        that turn out to be false and those for which no lemma can be found.
+        """Find lemmas until every claim and every lemma is inductive at the scope.
 
-        Raises TimeoutError at the deadline.
+        Claims that turn out to be false, those for which no lemma can be found, and those that are
+        not settled at the deadline, fall out, with the lemmas that are not settled.
         """
-        while True:
-            target = next((t for t in (*reversed(self.lemmas), *self.claims) if self._open(t)), None)
-            if target is None:
-                return
-            found = self._steps.broken(target, self.invariants)
-            if isinstance(found, Broken):
-                self._exclude(found)
-            else:
-                self._settled[target] = found
+        try:
+            while (target := next(self._open(), None)) is not None:
+                found = self._steps.broken(target, self.invariants)
+                if isinstance(found, Broken):
+                    self._exclude(found)
+                else:
+                    self._settled[target] = found
+        except TimeoutError:
+            while gone := set(self._open()):
+                self._drop(gone)
 
-    def _open(self, target: Claim) -> bool:
-        return target not in self._settled and target not in self.stuck
+    def _open(self) -> Iterator[Claim]:
+        """What is not known to be inductive: the latest lemma first, since it may be wrong."""
+        return (t for t in (*reversed(self.lemmas), *self.claims) if t not in self._settled)
 
     def mend(self, cell: Obligation) -> bool:
         """Look again for what a cell needs that could not be met, whatever the interpretation of
         rigid maps; False if there is nothing to be found."""
-        target = next(t for t in (*self.claims, *self.lemmas) if t.name == cell.prop.name)
-        if cell.initial:
-            return False
-        mended = False
-        try:
-            while target in (*self.claims, *self.lemmas):
+        name, mended = cell.prop.name, False
+        while not cell.initial:
+            target = next((t for t in (*self.claims, *self.lemmas) if t.name == name), None)
+            if target is None:
+                break
+            try:
                 found = self._any.broken(target, self.invariants, cell.transition, MOST_CONFLICTS)
                 if not isinstance(found, Broken):
                     break
-                mended = True
                 self._exclude(found)
-                if target in self.stuck:
-                    break
-                self.settle()
-        except TimeoutError:
-            pass
+            except TimeoutError:
+                break
+            mended = True
+            self.settle()
         return mended
 
     @cached_property
@@ -140,14 +136,19 @@ class Inference:
 
     def give_up(self, name: str) -> None:
         """Do without a claim, or without a lemma, that cannot be proved for any size."""
-        for lemma in [x for x in self.lemmas if x.name == name]:
-            self._generaliser.ban(lemma)
-            self._take_back({lemma})
-        for claim in [x for x in self.claims if x.name == name]:
-            self.claims.remove(claim)
-            self._take_back({claim})
-            self.stuck.pop(claim, None)
+        self._drop({t for t in (*self.claims, *self.lemmas) if t.name == name})
         self.settle()
+
+    def _drop(self, gone: set[Claim]) -> None:
+        """Do without claims and lemmas; what rests on them is open again."""
+        for lemma in self.lemmas:
+            if lemma in gone:
+                self._generaliser.ban(lemma)
+        self.claims = [c for c in self.claims if c not in gone]
+        self.lemmas = [x for x in self.lemmas if x not in gone]
+        self._settled = {
+            t: core for t, core in self._settled.items() if t not in gone and not core & gone
+        }
 
     # One step that has to be excluded.
 
@@ -164,13 +165,13 @@ class Inference:
         try:
             clause = self._generaliser.clause(literals)
         except NothingToSay:
-            self._abandon(found)
+            self._drop({found.claim})
             return
         if clause is None:  # one more state was found worth looking at
             return
         lemma = Lemma(clause, f"lemma_{next(self._numbers)}")
         if any(lemma.clause == x.clause for x in self.lemmas):
-            self._abandon(found)
+            self._drop({found.claim})
         else:
             self.lemmas.append(lemma)
             self.progress(len(self.lemmas))
@@ -179,28 +180,16 @@ class Inference:
         """A reached state has what makes the step break the claim: the claim is false."""
         parameters = found.event.transition.parameters
         arguments = tuple(values.get(p.variable, 0) for p in parameters)
-        after = self.samples.machine.fire(state, Event(found.event.transition, arguments))
-        holds = self.samples.machine.evaluate
+        machine = self.samples.machine
+        after = machine.fire(state, Event(found.event.transition, arguments))
+        gone = {found.claim}  # whatever the run shows: nothing can be said that excludes the step
         if after is not None:
             self.samples.add(after)
-            wrong = {
-                t
-                for t in (*self.claims, *self.lemmas)
-                if not holds(t.closed(), *((state, after) if t.kind == "step" else (after,)))
-            }
-            self._take_back(wrong)
-            self.false |= wrong & set(self.claims)
-            self.claims = [c for c in self.claims if c not in wrong]
-        if found.claim in (*self.claims, *self.lemmas):
-            self._abandon(found)
-
-    def _abandon(self, found: Broken) -> None:
-        """Nothing can be said that excludes the step."""
-        if isinstance(found.claim, Lemma):
-            self._generaliser.ban(found.claim)
-            self._take_back({found.claim})
-        else:
-            self.stuck[found.claim] = found
+            for t in (*self.claims, *self.lemmas):
+                states = (state, after) if t.kind == "step" else (after,)
+                if not machine.evaluate(t.closed(), *states):
+                    gone.add(t)
+        self._drop(gone)
 
     def counterexample(self, claim: Claim) -> Broken | None:
         """A step that breaks the claim although every claim and lemma that stands holds before it."""
@@ -209,12 +198,6 @@ class Inference:
             known.append(claim)
         found = self._steps.broken(claim, known)
         return found if isinstance(found, Broken) else None
-
-    def _take_back(self, gone: set[Any]) -> None:
-        self.lemmas = [x for x in self.lemmas if x not in gone]
-        self._settled = {
-            t: core for t, core in self._settled.items() if t not in gone and not core & gone
-        }
 
     def _cause(self, found: Broken) -> Implicant:
         """Literals that make the step possible and break the claim."""
@@ -286,20 +269,28 @@ MOST_GROWTH = 6
 
 
 def scope_for(design: Design[Any]) -> Scope:
-    """A scope with at least two elements of every kind, as far as that is possible: two that the
-    interpretations of rigid maps do not tell apart; and one more than is needed of a sort whose size
-    follows from others, where the interpretations allow it."""
+    """A scope with at least two elements of every sort, and of every kind that the design's
+    interpretations of rigid maps make of it, as far as that is possible; and one more than is needed
+    of a sort whose size follows from others."""
     system = design.system()
     whole = design.scope_at()
     sizes = {s: max(2, whole[s]) for s in whole if isinstance(design.scope.get(s, 0), int)}
 
     def lonely(sizes: Mapping[Any, int]) -> int:
+        """How many kinds have one element only; without end if there is no such machine."""
         try:
-            colour = colours(Layout(system, design.scope_at(sizes)))
+            layout = Layout(system, design.scope_at(sizes))
         except DesignError:
             return 1 << 30
-        kinds = Counter(colour.values())
-        return sum(kinds[c] == 1 for (sort, _), c in colour.items() if sort in sizes)
+        kinds: dict[Any, list[tuple[int, ...]]] = {
+            sort: [()] * layout.scope[sort] for sort in sizes
+        }
+        for c, table in layout.table.items():
+            if len(c.keys) == 1 and c.keys[0] in kinds and nodes.is_finite(c.value):
+                kinds[c.keys[0]] = [
+                    (*k, v) for k, v in zip(kinds[c.keys[0]], table, strict=True)
+                ]
+        return sum(n == 1 for found in kinds.values() for n in Counter(found).values())
 
     for _ in range(MOST_GROWTH):
         wider = [sizes | {s: n + k} for k in (1, 2) for s, n in sizes.items()]

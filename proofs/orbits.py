@@ -11,7 +11,6 @@ from functools import cached_property
 from itertools import product
 from typing import Any
 
-from mapproof.model.language.layout import Layout
 from mapproof.model.language.nodes import BOOL, OptOf
 from mapproof.model.language.terms import Enumeration
 
@@ -30,57 +29,51 @@ def element(sort: Any, index: int, size: int) -> Element | None:
     return base, index
 
 
-def _table_facts(layout: Layout) -> Iterator[tuple[str, tuple[Any, ...]]]:
-    """The given tables, line by line: name, keys and value (elements, or plain indices)."""
-    scope = layout.scope
-
-    def reading(sort: Any, index: int) -> Any:
-        base = sort.base if isinstance(sort, OptOf) else sort
-        return element(sort, index, scope[base]) or index
-
-    for component, table in layout.table.items():
-        keys = scope.combinations(component.keys)
-        for key, value in zip(keys, table, strict=True):
-            sorts, indices = (*component.keys, component.value), (*key, value)
-            yield component.name, tuple(map(reading, sorts, indices))
-
-
-def colours(layout: Layout) -> dict[Element, int]:
-    """Elements that the given tables tell apart have different colours."""
-    facts, scope = list(_table_facts(layout)), layout.scope
-    colour: dict[Element, int] = {(s, i): 0 for s in scope for i in range(scope[s])}
-    while True:
-        seen: dict[Element, list[Any]] = {e: [] for e in colour}
-        for name, line in facts:
-            shades = [("e", colour[x]) if isinstance(x, tuple) else ("v", x) for x in line]
-            for position, x in enumerate(line):
-                if isinstance(x, tuple):
-                    seen[x].append((name, position, *shades))
-        codes: dict[Any, int] = {}
-        finer = {
-            e: codes.setdefault((e[0], colour[e], tuple(sorted(seen[e]))), len(codes))
-            for e in colour
-        }
-        if len(set(finer.values())) == len(set(colour.values())):
-            return finer
-        colour = finer
-
-
 class Orbits:
     """Images of cubes under exchanges of elements that are alike."""
 
     def __init__(self, atoms: Atoms) -> None:
         self.atoms = atoms
         self.scope = atoms.sequential.scope
-        self._facts = list(_table_facts(atoms.sequential.layout))
+        self._facts = list(self._table_facts())
         self._class: dict[Element, list[int]] = {}
-        colour = colours(atoms.sequential.layout)
+        colour = self._colours()
         for e in colour:
             self._class[e] = [i for i in range(self.scope[e[0]]) if colour[e[0], i] == colour[e]]
 
     def _element(self, sort: Any, index: int) -> Element | None:
         base = sort.base if isinstance(sort, OptOf) else sort
         return element(sort, index, self.scope[base])
+
+    def _table_facts(self) -> Iterator[tuple[str, tuple[Any, ...]]]:
+        """The given tables, line by line: name, keys and value (elements, or plain indices)."""
+        for component, table in self.atoms.sequential.layout.table.items():
+            keys = self.scope.combinations(component.keys)
+            for key, value in zip(keys, table, strict=True):
+                sorts, indices = (*component.keys, component.value), (*key, value)
+                yield (
+                    component.name,
+                    tuple(self._element(s, i) or i for s, i in zip(sorts, indices, strict=True)),
+                )
+
+    def _colours(self) -> dict[Element, int]:
+        """Elements that the tables tell apart have different colours."""
+        colour: dict[Element, int] = {(s, i): 0 for s in self.scope for i in range(self.scope[s])}
+        while True:
+            seen: dict[Element, list[Any]] = {e: [] for e in colour}
+            for name, line in self._facts:
+                shades = [("e", colour[x]) if isinstance(x, tuple) else ("v", x) for x in line]
+                for position, x in enumerate(line):
+                    if isinstance(x, tuple):
+                        seen[x].append((name, position, *shades))
+            codes: dict[Any, int] = {}
+            finer = {
+                e: codes.setdefault((e[0], colour[e], tuple(sorted(seen[e]))), len(codes))
+                for e in colour
+            }
+            if len(set(finer.values())) == len(set(colour.values())):
+                return finer
+            colour = finer
 
     def images(self, cube: Cube) -> Iterator[Cube]:
         """Cubes like this one, itself left out."""

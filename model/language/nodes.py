@@ -58,6 +58,11 @@ class Component:
         return hash(self.name)  # sets of components are at the heart of every proof
 
 
+def is_finite(sort: Any) -> bool:
+    """Bool or an enumeration: a sort that has the same values on machines of any size."""
+    return sort is BOOL or hasattr(sort, "values")
+
+
 class Node:
     """An immutable term; equality is structural and cheap because hashes are kept."""
 
