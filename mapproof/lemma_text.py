@@ -33,6 +33,7 @@ from mapproof.model.language.nodes import (
 from mapproof.model.language.state import old_and_new
 from mapproof.model.language.terms import Enumeration
 from mapproof.proofs.lemma import Lemma
+from mapproof.proofs.verdict import Result
 
 from .loading import PRIVATE
 
@@ -75,12 +76,26 @@ class Page:
     @property
     def text(self) -> str:
         """All of it, to be pasted into a file."""
-        return "\n\n\n".join(("\n".join(self.imports), *(f.text for f in self.functions)))
+        names = "\n".join(f"{INDENT}{f.name}," for f in self.functions)
+        parts = ("\n".join(self.imports), *(f.text for f in self.functions))
+        return "\n\n\n".join((*parts, f"INFERRED = (\n{names}\n)"))
 
     def of(self, lemmas: Iterable[Lemma]) -> list[Written]:
         """The functions that some lemmas are in, each once."""
         wanted = {lemma.clause for lemma in lemmas}
         return [f for f in self.functions if wanted & {x.clause for x in f.lemmas}]
+
+
+def with_names(design: Design[Any], results: Sequence[Result]) -> tuple[list[Result], Page]:
+    """The results with their inferred lemmas under the names of the functions, and the functions."""
+    page = written(design, (lemma for r in results for lemma in r.inferred))
+
+    def named(result: Result) -> Result:
+        numbered = {lemma.name for lemma in result.inferred}
+        given = [name for name in result.lemmas if name not in numbered]
+        return result.but(lemmas=(*given, *(f.name for f in page.of(result.inferred))))
+
+    return [named(r) for r in results], page
 
 
 def written(design: Design[Any], lemmas: Iterable[Lemma]) -> Page:

@@ -16,6 +16,7 @@ from mapproof.model.language.property import Property
 from mapproof.model.language.scope import Scope
 from mapproof.model.language.unbounded import check_stratified
 
+from .cti import with_ctis
 from .finite import settle
 from .induction import Failure, Induction, Prover, Rechecker, induction, other_solver
 from .inference import Broken, Inference
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
 REPLAY = "concrete replay"
 SAT = "glucose"
+CTI_SECONDS = 10.0  # for all claims that are left
 FIRST_DEPTH = 4  # what is not violated so soon goes to the finite-scope prover, then deeper
 
 Progress = Callable[[str], None]
@@ -86,6 +88,8 @@ def check(
             else:
                 found = proof if prop in proof.proved else run.inferred
                 results[prop.name] = run.proved(prop, found, idle)
+        seconds = min(options.timeout, CTI_SECONDS)
+        results |= with_ctis(design, results, (proof, run.inferred), seconds, progress)
     return [results[p.name] for p in wanted]
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from .cti import Cti
 from .lemma import Lemma
 from .trace import Trace
 
@@ -38,6 +39,7 @@ class Result:
     lemmas: names of the invariants that the proof uses besides the property itself.
     inferred: those of them that nobody has written down.
     checked_by: solvers (with version) that confirmed the verdict besides the one that found it.
+    cti: of a claim that is neither proved nor violated, a step that no known invariant rules out.
     certificate: the proof, where it was asked for; certificate_file: where it was written.
     reason: why nothing more could be said; also the operation at which an induction fails.
     """
@@ -50,6 +52,7 @@ class Result:
     depth: int | None = None
     trace: Trace | None = None
     replayed: bool = False
+    cti: Cti | None = None
     lemmas: tuple[str, ...] = ()
     inferred: tuple[Lemma, ...] = ()
     assumptions: tuple[str, ...] = ()
