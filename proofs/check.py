@@ -73,6 +73,9 @@ def check(
             f"{design.name} has no property to check: give Design(properties=[...]) one"
         )
     check_stratified(design.system())
+    if options.lemmas == "infer":  # whatever the author wrote down is not even looked at
+        same = design.system()
+        design = design.but(name=design.name, lemmas=()).running(same, name=design.name)
     jobs = [p for p in design.properties if p.kind == "sometimes"]
     claims = [p for p in wanted if p.kind != "sometimes"]
     with closing(Rechecker(options.timeout, options.solvers)) as rechecker:
@@ -140,7 +143,7 @@ class _Run:
     def helpers(self, claims: Sequence[Property[Any]]) -> list[Property[Any]]:
         """Further invariants that may help to prove the claims."""
         others = [p for p in self.design.properties if p.kind == "always" and p not in claims]
-        return others if self.options.lemmas == "infer" else [*others, *self.design.lemmas]
+        return [*others, *self.design.lemmas]
 
     @property
     def prover(self) -> Prover:
@@ -169,9 +172,10 @@ class _Run:
         except DesignError:  # no machine at such a scope
             return
         inference.settle()
-        standing = [[p for p in some if p in inference.claims] for some in (claims, helpers)]
+        standing = [p for p in claims if p in inference.claims]
+        helping = [p for p in helpers if p in inference.claims]
         submit = self.rechecker.submit
-        self.inferred = induction(design, *standing, self.prover, tell, submit, inference)
+        self.inferred = induction(design, standing, helping, self.prover, tell, submit, inference)
         self.inferred.seconds = (monotonic() - started) / len(claims)
         for claim in claims:
             if claim not in self.inferred.proved:

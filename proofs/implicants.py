@@ -154,4 +154,3 @@ class Implicant:
 
 def _of(term: Node, env: Mapping[Node, int]) -> Assignment:
     return {v: env[v] for v in term.variables}
-

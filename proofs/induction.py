@@ -218,19 +218,17 @@ class Prover:
         finally:
             self._pool.drop(self._asked.values())
 
-    def ahead(
-        self, cells: Iterable[Obligation], hypotheses: Sequence[Property[Any]]
-    ) -> None:
+    def ahead(self, cells: Iterable[Obligation], hypotheses: Sequence[Property[Any]]) -> None:
         """Begin with the first attempt at some cells, which are likely to be next."""
         for cell in cells:
             self._begin(cell, hypotheses)
 
     def prove(
-        self, cell: Obligation, hypotheses: Sequence[Property[Any]], least: int = 0
+        self, cell: Obligation, hypotheses: Sequence[Property[Any]], last: int = 0
     ) -> Proof | Failure:
         """The proof of a cell from hypotheses, or why there is none.
 
-        ``least`` is the effort of a last attempt; without, what is not proved soon is not proved.
+        ``last`` is the effort of a last attempt; without, what is not proved soon is not proved.
         """
         near, begun = self._begin(cell, hypotheses)
         outcome = begun.result()
@@ -239,9 +237,9 @@ class Prover:
         if outcome.answer == "sat" and len(near) == len(hypotheses):
             return Failure(cell, "sat")
         text = self._text(cell, hypotheses)
-        for solver, effort in (("cvc5", SECOND_EFFORT), ("z3", least)):
+        for name, effort in (("cvc5", SECOND_EFFORT), ("z3", last)):
             if effort:
-                outcome = self._solve(solver, text, effort)
+                outcome = self._solve(name, text, effort)
                 if outcome.answer == "unsat":
                     return self._proof(cell, hypotheses, outcome)
         return Failure(cell, outcome.answer, outcome.reason)
@@ -258,9 +256,7 @@ class Prover:
     def _text(self, cell: Obligation, hypotheses: Iterable[Property[Any]]) -> str:
         return cell.text(self._scripts, self.system, hypotheses)
 
-    def _begin(
-        self, cell: Obligation, hypotheses: Sequence[Property[Any]]
-    ) -> _First:
+    def _begin(self, cell: Obligation, hypotheses: Sequence[Property[Any]]) -> _First:
         begun = cell.name, frozenset(h.name for h in hypotheses)
         if begun not in self._begun:
             few = cell.near(hypotheses)

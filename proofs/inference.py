@@ -12,8 +12,8 @@ say; where it fails, the scope is asked once more, with every interpretation of 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
 from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import count
@@ -36,8 +36,8 @@ from .generalise import Generaliser, NothingToSay
 from .implicants import Implicant
 from .lemma import Lemma
 from .obligations import Obligation
-from .pdr import _Sat
-from .samples import Samples, uninterpreted
+from .samples import Samples
+from .sat import GateSolver
 
 Claim = Property[Any]
 MOST_LEMMAS = 400
@@ -57,8 +57,8 @@ class Broken:
 class Inference:
     """The search for lemmas that make some claims inductive together.
 
-    ``claims`` are those that stand, ``lemmas`` what was found for them.  Raises DesignError if the design has
-    no machine, or cannot start, at the scope.
+    ``claims`` are those that stand, ``lemmas`` what was found for them; ``progress`` is told their
+    number.  Raises DesignError if the design has no machine, or cannot start, at the scope.
     """
 
     def __init__(
@@ -186,8 +186,8 @@ class Inference:
         if after is not None:
             self.samples.add(after)
             for t in (*self.claims, *self.lemmas):
-                states = (state, after) if t.kind == "step" else (after,)
-                if not machine.evaluate(t.closed(), *states):
+                old = state if t.kind == "step" else after
+                if not machine.evaluate(t.closed(), old, after):
                     gone.add(t)
         self._drop(gone)
 
@@ -224,14 +224,18 @@ class Steps:
     def __init__(self, system: System, machine: Machine, deadline: float) -> None:
         self._machine = machine
         self._sequential = sequential = Sequential(system, machine.scope)
-        self._sat = _Sat(sequential.circuit, deadline)
+        self._sat = GateSolver(sequential.circuit, deadline)
         self._now = sequential.reader(sequential.state)
         self._after = sequential.reader(sequential.state, sequential.after)
         for fact in (sequential.facts, sequential.enabled):
             self._sat.add([self._sat.lit(fact)])
 
     def broken(
-        self, target: Claim, known: Sequence[Claim], transition: Transition | None = None, conflicts: int = 0
+        self,
+        target: Claim,
+        known: Sequence[Claim],
+        transition: Transition | None = None,
+        conflicts: int = 0,
     ) -> Broken | frozenset[Claim]:
         """A step (of one transition) that breaks the target from a state in which known invariants
         hold; or those of them that exclude every such step."""
@@ -287,14 +291,12 @@ def scope_for(design: Design[Any]) -> Scope:
         }
         for c, table in layout.table.items():
             if len(c.keys) == 1 and c.keys[0] in kinds and nodes.is_finite(c.value):
-                kinds[c.keys[0]] = [
-                    (*k, v) for k, v in zip(kinds[c.keys[0]], table, strict=True)
-                ]
+                kinds[c.keys[0]] = [(*k, v) for k, v in zip(kinds[c.keys[0]], table, strict=True)]
         return sum(n == 1 for found in kinds.values() for n in Counter(found).values())
 
     for _ in range(MOST_GROWTH):
         wider = [sizes | {s: n + k} for k in (1, 2) for s, n in sizes.items()]
-        best = min(wider, key=lonely)
+        best = min(wider, key=lonely, default=sizes)
         if lonely(best) >= lonely(sizes):
             break
         sizes = best

@@ -6,14 +6,14 @@ from typing import Any
 
 from mapproof.model.language import nodes
 from mapproof.model.language.nodes import Node
-from mapproof.model.language.property import Property
+from mapproof.model.language.property import Kind, Property
 
 
 class Lemma(Property[Any]):
     """An inferred ``always``: a clause that holds of all elements."""
 
     def __init__(self, clause: Node, name: str) -> None:
-        self.kind = "always"
+        self.kind: Kind = "always"
         self.name = name
         self.doc = self.module = ""
         self.parameters = ()

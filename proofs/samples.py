@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain, product
 from random import Random
-from typing import Any
 
 from pysat.solvers import Glucose4
 
@@ -83,7 +82,8 @@ class Samples:
                     return 0
             if depth == len(values):
                 return alive
-            for values[depth] in sizes[depth]:
+            for value in sizes[depth]:
+                values[depth] = value
                 found = search(depth + 1, alive)
                 if found:
                     return found
@@ -245,7 +245,11 @@ def _starts(machine: Machine, given: Layout, random: Random) -> Iterator[State]:
         if sat.solve(assumptions=[*wanted, *assumed]):
             true = {v for v in sat.get_model() or () if v > 0}
             true |= {b >> 1 for b in inputs if b >> 1 not in loaded and random.getrandbits(1)}
-            values = stepper.start_values(bits, lambda x, true=true: x >> 1 in true)
+            values = stepper.start_values(bits, _chosen(true))
             state = machine.boot(values | (fixed if assumed else {}))
             if state is not None:
                 yield state
+
+
+def _chosen(gates: set[int]) -> Callable[[int], bool]:
+    return lambda literal: literal >> 1 in gates

@@ -139,4 +139,3 @@ class Walks:
                 return None
             states.append(after)
         return _Walk(states, events)
-
