@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from mapproof.proofs.cti import Cti
 from mapproof.proofs.explore import Explored
 from mapproof.proofs.trace import Trace
 from mapproof.proofs.verdict import Result
@@ -15,6 +14,9 @@ from mapproof.proofs.verdict import Result
 from .lemma_text import Page
 from .naming import Naming
 from .text import changes, special
+
+if TYPE_CHECKING:
+    from mapproof.proofs.cti import Cti
 
 VERSION = 1
 

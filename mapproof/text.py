@@ -5,17 +5,19 @@ from __future__ import annotations
 import re
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from mapproof.model.language import Design, Property
-from mapproof.proofs.cti import Cti
 from mapproof.proofs.trace import Change, Trace
 from mapproof.proofs.verdict import Result, Verdict
 
 from .naming import Naming, call
 from .reasons import assumed, reason_of
+
+if TYPE_CHECKING:
+    from mapproof.proofs.cti import Cti
 
 WIDTH = 80
 INDENT = " " * 10
@@ -165,9 +167,8 @@ def _summary(results: Sequence[Result], seconds: float) -> str:
 
 def property_of(result: Result) -> Property[Any]:
     """The property that a result with a trace, or a CTI, is about."""
-    trace = result.trace or (result.cti and result.cti.trace)
-    assert trace is not None
-    return trace.design.property_named(result.property)
+    assert result.shown is not None
+    return result.shown.design.property_named(result.property)
 
 
 def headline(result: Result) -> str:

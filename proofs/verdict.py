@@ -6,12 +6,12 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from .cti import Cti
 from .lemma import Lemma
 from .trace import Trace
 
 if TYPE_CHECKING:
     from .certificate import Certificate
+    from .cti import Cti
 
 
 class Verdict(StrEnum):
@@ -66,6 +66,11 @@ class Result:
 
     def __bool__(self) -> NoReturn:
         raise TypeError("a result is not a truth value: compare result.verdict with a Verdict")
+
+    @property
+    def shown(self) -> Trace | None:
+        """What there is to look at: the trace, or else the step of the CTI."""
+        return self.trace if self.trace is not None or self.cti is None else self.cti.trace
 
     def but(self, **changes: Any) -> Result:
         """The same result with other fields."""
