@@ -38,6 +38,7 @@ from .lemma import Lemma
 from .obligations import Obligation
 from .samples import Samples
 from .sat import GateSolver
+from .search import sliced_for
 
 Claim = Property[Any]
 MOST_LEMMAS = 400
@@ -74,7 +75,7 @@ class Inference:
         self.claims = list(claims)
         self.lemmas: list[Lemma] = []
         self.deadline = deadline
-        system = design.system().sliced(*(c.closed() for c in claims))
+        system = sliced_for(design.system(), claims)
         self.samples = Samples(system, scope)
         if not self.samples.states:
             raise DesignError(f"the design has no initial state at scope {scope}")
@@ -114,7 +115,7 @@ class Inference:
         """Look again for what a cell needs that could not be met, whatever the interpretation of
         rigid maps; False if there is nothing to be found."""
         name, mended = cell.prop.name, False
-        while not cell.initial:
+        while cell.transition.name in self._steps.transitions:
             target = next((t for t in (*self.claims, *self.lemmas) if t.name == name), None)
             if target is None:
                 break
@@ -223,6 +224,7 @@ class Steps:
 
     def __init__(self, system: System, machine: Machine, deadline: float) -> None:
         self._machine = machine
+        self.transitions = [t.name for t in system.transitions]
         self._sequential = sequential = Sequential(system, machine.scope)
         self._sat = GateSolver(sequential.circuit, deadline)
         self._now = sequential.reader(sequential.state)
@@ -251,8 +253,7 @@ class Steps:
 
     def _chosen(self, transition: Transition) -> list[int]:
         """Assumptions that make it this transition that is chosen."""
-        names = [t.name for t in self._sequential.system.transitions]
-        number = names.index(transition.name)
+        number = self.transitions.index(transition.name)
         bits = self._sequential.step.which
         return [self._sat.lit(b ^ 1 ^ (number >> k & 1)) for k, b in enumerate(bits)]
 
