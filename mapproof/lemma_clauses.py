@@ -151,4 +151,5 @@ def field_of(node: Node) -> str:
         node = node.args[0]
     if node.op == "read":
         return str(node.data[0].name.rpartition(".")[2])
-    return str(getattr(node.sort, "__name__", "value")).lower()
+    sort = node.sort.base if isinstance(node.sort, OptOf) else node.sort
+    return str(sort.__name__).lower() if sort is not None else "none"

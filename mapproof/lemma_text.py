@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from itertools import chain, count
 from keyword import iskeyword
-from types import ModuleType
 from typing import Any
 
 from mapproof.model.language import Design, Procedure, Var
@@ -101,7 +100,7 @@ def written(design: Design[Any], lemmas: Iterable[Lemma]) -> Page:
     writer = _Writer(design)
     taken = {p.name for p in (*design.properties, *design.lemmas, *design.assumptions)}
     taken |= {design.init.name, *(o.name for o in design.operations)}
-    taken |= {p.name for p in design.procedures}
+    taken |= writer.taken
     functions: list[Written] = []
     for group in grouped(distinct, writer.positions):
         name = _unused([title_of(group, writer.positions)], taken)
@@ -119,6 +118,8 @@ class _Writer:
         self._state = old_and_new(design.state)[0]
         self._needed: dict[str, set[str]] = {}
         self._lost: dict[str, None] = {}
+        called = (name for p in design.procedures for _, name in self._places(p))
+        self.taken = {"s", "given", *called, *(p.name for p in design.procedures)}
         self._import(design.state)
         self._import_public("Bool", "always")
 
@@ -139,26 +140,24 @@ class _Writer:
         """How a sort, a state or a procedure is called; what is not in the design's file is
         imported."""
         wanted = thing.__name__ if isinstance(thing, type) else None
-        for home in self._homes(thing):
-            for name, value in vars(home).items():
-                if value is thing:
-                    if not home.__name__.startswith(PRIVATE):
-                        line = name if wanted in (name, None) else f"{name} as {wanted}"
-                        self._needed.setdefault(home.__name__, set()).add(line)
-                    return wanted or name
+        for home, name in self._places(thing):
+            if not home.startswith(PRIVATE):
+                line = name if wanted in (name, None) else f"{name} as {wanted}"
+                self._needed.setdefault(home, set()).add(line)
+            return wanted or name
         name = wanted or str(thing.name)
         self._lost[name] = None
         return name
 
-    def _homes(self, thing: Any) -> list[ModuleType]:
-        """The modules that may define something."""
+    def _places(self, thing: Any) -> Iterator[tuple[str, str]]:
+        """The modules that have something, and what they call it."""
         design = self.design
         steps = (s.operation for p in design.procedures for s in p.steps)
         functions = [o.function for o in (*steps, design.init, *design.operations)]
         parts = [*([thing] if isinstance(thing, type) else []), *functions]
-        return [
-            sys.modules[m] for m in dict.fromkeys(p.__module__ for p in parts) if m in sys.modules
-        ]
+        for home in dict.fromkeys(p.__module__ for p in parts):
+            names = vars(sys.modules[home]) if home in sys.modules else {}
+            yield from ((home, name) for name, value in names.items() if value is thing)
 
     def _sort(self, sort: Any) -> str:
         """An annotation."""
@@ -174,14 +173,14 @@ class _Writer:
 
     def function(self, name: str, group: Group) -> str:
         """The source of one function."""
-        names = _variable_names((*group.premise, *group.conclusions))
+        names = _variable_names((*group.premise, *group.conclusions), self.taken)
         said = f'"""{sentence(group, English(names, self.positions))}"""'
         parameters = [f"{names[v]}: {self._sort(v.sort)}" for v in group.variables]
         lines = ["@always", *_header(name, [f"s: {self.design.state.__name__}", *parameters])]
         lines += textwrap.wrap(
             said, WIDTH, initial_indent=INDENT, subsequent_indent=INDENT, break_on_hyphens=False
         )
-        premise, conclusions, lets = _shared(group, names, self.positions)
+        premise, conclusions, lets = _shared(group, names, self)
         for variable, term in lets:
             lines += [f"{INDENT}{names[variable]} = {self.term(term, names)}"]
         given = [self.operand(x, names) for x in premise]
@@ -292,10 +291,10 @@ def _parts(texts: list[str]) -> list[str]:
     return [f"{INDENT * 2}{'& ' if i else ''}{text}" for i, text in enumerate(texts)]
 
 
-def _variable_names(literals: Sequence[Node]) -> dict[Node, str]:
+def _variable_names(literals: Sequence[Node], reserved: Set[str]) -> dict[Node, str]:
     """Short names for the variables, free and bound."""
     names: dict[Node, str] = {}
-    taken = {"s", "given"}
+    taken = set(reserved)
     bound = (v for n in nodes_of(*literals) if n.op in QUANTIFIERS for v in n.data)
     for variable in dict.fromkeys((*by_appearance(literals), *sorted(bound, key=repr))):
         names[variable] = _unused(_letters(variable.sort), taken)
@@ -319,7 +318,7 @@ def _unused(names: Sequence[str], taken: Set[str]) -> str:
 
 
 def _shared(
-    group: Group, names: dict[Node, str], positions: Mapping[Component, Procedure]
+    group: Group, names: dict[Node, str], writer: _Writer
 ) -> tuple[list[Node], list[Node], list[tuple[Node, Node]]]:
     """Premise and conclusions with variables for the map entries that they read several times, and
     what the variables stand for; ``names`` gets their names."""
@@ -327,10 +326,10 @@ def _shared(
     bound = {v for n in nodes_of(*literals) if n.op in QUANTIFIERS for v in n.data}
     reads = {n for n in nodes_of(*literals) if n.op == "read" and n.args and not n.free & bound}
     lets: list[tuple[Node, Node]] = []
-    taken = {"s", "given", *names.values()}
+    taken = {*writer.taken, *names.values()}
     for term in sorted(reads, key=lambda n: (len(show(n)), show(n)), reverse=True):
         times = sum(map(_occurrences(term), [*literals, *(t for _, t in lets)]))
-        if times > 1 and len(show(term)) > SHORT and term.data[0] not in positions:
+        if times > 1 and len(show(term)) > SHORT and term.data[0] not in writer.positions:
             variable = var(term.sort, object())
             literals = [replace_term(x, term, variable) for x in literals]
             lets = [(v, replace_term(t, term, variable)) for v, t in lets]

@@ -55,9 +55,19 @@ class English:
         if atom.op == "is_some":
             return f"{self.term(atom.args[0])} is {'set' if true else 'none'}"
         if atom.op == "eq":
-            a, b = map(self.term, atom.args)
-            return f"{a} is {'' if true else 'not '}{b}"
+            return self._equal(*atom.args, true=true)
         return self.term(literal)
+
+    def _equal(self, a: Node, b: Node, *, true: bool) -> str:
+        if b.op == "value":
+            a, b = b, a
+        one, two = self.term(a), self.term(b)
+        if b.op == "value":  # two entries, neither of which is none
+            what = a.sort.__name__.lower()
+            return f"{two} and {one} {'' if true else 'do not '}lead to the same {what}"
+        if a.op == "value":
+            return f"{one} {'leads' if true else 'does not lead'} to {two}"
+        return f"{one} is {'' if true else 'not '}{two}"
 
 
 def sentence(group: Group, english: English) -> str:

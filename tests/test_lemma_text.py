@@ -139,7 +139,7 @@ from mapproof.model.operations.kpt import Kpt, Mm, UserPage
 def same_userpage_if_same_um(
     s: Kpt, m: Mm, u: UserPage, n: Mm, v: UserPage
 ) -> Bool:
-    """If um[m, u] is um[n, v], then u is v."""
+    """If um[m, u] and um[n, v] lead to the same frame, then u is v."""
     um = s.um[m, u]
     um2 = s.um[n, v]
     return (um.is_some & um2.is_some & (um.value == um2.value)).implies(u == v)
