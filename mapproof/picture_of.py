@@ -46,7 +46,7 @@ def picture_of(result: Result, step: int | None = None) -> Graph:
     property reads.  Of a result without a trace its CTI is drawn, in other colours.  Raises
     ValueError if the result has neither.
     """
-    trace = result.shown
+    trace = result.shown()
     if trace is None:
         raise ValueError(f"{result.design} :: {result.property} has no run to draw")
     return _Drawing(result, trace, len(trace.events) if step is None else step).graph()

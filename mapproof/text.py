@@ -167,8 +167,9 @@ def _summary(results: Sequence[Result], seconds: float) -> str:
 
 def property_of(result: Result) -> Property[Any]:
     """The property that a result with a trace, or a CTI, is about."""
-    assert result.shown is not None
-    return result.shown.design.property_named(result.property)
+    trace = result.shown()
+    assert trace is not None
+    return trace.design.property_named(result.property)
 
 
 def headline(result: Result) -> str:

@@ -6,7 +6,7 @@ smallest such step says what a proof lacks.  It is no bug: nothing says that the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from time import monotonic
 from typing import TYPE_CHECKING, Any
@@ -89,59 +89,48 @@ def smallest(
 
     Rigid maps are as the design gives them, if the claim can be broken so.
     """
-    deadline = monotonic() + seconds
+    question = _Question(design, claim, known, monotonic() + seconds)
     scope = scope_for(design)
     system = design.system()
     free = replace(system, components=tuple(replace(c, given=None) for c in system.components))
-    for reading in (system, free):
-        try:
-            found = _Search(reading, scope, claim, known, deadline).found()
-        except (DesignError, TimeoutError):  # no machine at the scope, or no time
-            found = None
-        if found is not None:
-            return _shrunk(design, reading, claim, known, found, deadline)
-    return None
-
-
-def _shrunk(
-    design: Design[Any],
-    system: System,
-    claim: Claim,
-    known: Sequence[Claim],
-    found: _Search,
-    deadline: float,
-) -> Cti | None:
-    """With fewer elements, then with fewer entries that differ from an initial state."""
-    sizes = {s: n for s, n in found.scope.items() if isinstance(design.scope.get(s, 0), int)}
     try:
-        while True:
-            for sort, size in sizes.items():
-                smaller = sizes | {sort: size - 1}
-                less = _at(design, smaller, system, claim, known, deadline)
-                if less is not None:
-                    sizes, found = smaller, less
-                    break
-            else:
-                break
+        found = question.at(system, scope) or question.at(free, scope)
     except TimeoutError:
-        pass
-    found.shrink()
-    return found.cti(design)
-
-
-def _at(
-    design: Design[Any],
-    sizes: Mapping[type, int],
-    system: System,
-    claim: Claim,
-    known: Sequence[Claim],
-    deadline: float,
-) -> _Search | None:
-    """The search with these sizes, if there is such a step."""
-    try:
-        return _Search(system, design.scope_at(sizes), claim, known, deadline).found()
-    except DesignError:  # no machine so small
         return None
+    return found and question.shrunk(found).cti(design)
+
+
+@dataclass(frozen=True)
+class _Question:
+    design: Design[Any]
+    claim: Claim
+    known: Sequence[Claim]
+    deadline: float
+
+    def at(self, system: System, sizes: Mapping[type, int]) -> _Search | None:
+        """The search at a scope, if there is such a step.  Raises TimeoutError."""
+        try:
+            scope = self.design.scope_at(sizes)
+            return _Search(system, scope, self.claim, self.known, self.deadline).found()
+        except DesignError:  # no machine at that scope
+            return None
+
+    def shrunk(self, found: _Search) -> _Search:
+        """With fewer elements, then with fewer entries that differ from an initial state."""
+        own = [s for s in found.scope if isinstance(self.design.scope.get(s, 0), int)]
+        sizes = {sort: found.scope[sort] for sort in own}
+        todo = own
+        try:
+            while todo:
+                sort, *todo = todo
+                smaller = sizes | {sort: sizes[sort] - 1}
+                less = self.at(found.system, smaller)
+                if less is not None:
+                    sizes, found, todo = smaller, less, own
+        except TimeoutError:
+            pass
+        found.shrink()
+        return found
 
 
 class _Search:
@@ -150,7 +139,7 @@ class _Search:
     def __init__(
         self, system: System, scope: Scope, claim: Claim, known: Sequence[Claim], deadline: float
     ) -> None:
-        self.scope = scope
+        self.system, self.scope = system, scope
         self._claim, self._deadline = claim, deadline
         self._machine = Machine(system, scope)
         self._sequential = s = Sequential(system, scope)

@@ -67,7 +67,6 @@ class Result:
     def __bool__(self) -> NoReturn:
         raise TypeError("a result is not a truth value: compare result.verdict with a Verdict")
 
-    @property
     def shown(self) -> Trace | None:
         """What there is to look at: the trace, or else the step of the CTI."""
         return self.trace if self.trace is not None or self.cti is None else self.cti.trace
