@@ -19,7 +19,7 @@ from mapproof.model.language.unbounded import check_stratified
 from .cti import with_ctis
 from .finite import settle
 from .induction import Failure, Induction, Prover, Rechecker, induction, other_solver
-from .inference import Broken, Inference
+from .inference import Inference
 from .lemma import Lemma
 from .pdr import ENGINE
 from .search import Searched, search
@@ -118,7 +118,6 @@ class _Run:
         self.scope = design.scope_at(options.scope)
         self.walks = _walks(design, self.scope)
         self.inferred = Induction()
-        self.counterexamples: dict[str, Broken | None] = {}
 
     def proof(self, claims: Sequence[Property[Any]]) -> Induction:
         """What is inductive with the lemmas of the design; each proof is on its way to the second
@@ -181,7 +180,6 @@ class _Run:
             if claim not in self.inferred.proved:
                 failure = Failure(None, "unknown", "no lemmas were found that make it inductive")
                 proof.failures[claim.name] = self.inferred.failures.get(claim.name, failure)
-                self.counterexamples[claim.name] = inference.counterexample(claim)
 
     def base(self, prop: Property[Any], verdict: Verdict, **fields: Any) -> Result:
         assumptions = tuple(a.name for a in self.design.assumptions)

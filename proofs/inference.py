@@ -192,14 +192,6 @@ class Inference:
                     gone.add(t)
         self._drop(gone)
 
-    def counterexample(self, claim: Claim) -> Broken | None:
-        """A step that breaks the claim although every claim and lemma that stands holds before it."""
-        known = [k for k in self.invariants if k is not claim]
-        if claim.kind == "always":
-            known.append(claim)
-        found = self._steps.broken(claim, known)
-        return found if isinstance(found, Broken) else None
-
     def _cause(self, found: Broken) -> Implicant:
         """Literals that make the step possible and break the claim."""
         transition = found.event.transition
