@@ -97,7 +97,7 @@ def smallest(
         found = question.at(system, scope) or question.at(free, scope)
     except TimeoutError:
         return None
-    return found and question.shrunk(found).cti(design)
+    return None if found is None else question.shrunk(found).cti(design)
 
 
 @dataclass(frozen=True)
