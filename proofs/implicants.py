@@ -26,6 +26,7 @@ class Implicant:
         self.values: Assignment = dict(values)
         self.literals: dict[Node, None] = {}
         self._fresh = count()
+        self._opened: dict[Node, Node] = {}  # what bound variables were first replaced by
 
     def holds(self, term: Node) -> bool:
         """The truth of a term under the values."""
@@ -83,6 +84,23 @@ class Implicant:
             for choice in product(*alike):
                 self.require(nodes.substitute(body, dict(zip(atom.data, choice, strict=True))))
 
+    def recall(self, claim: Node) -> None:
+        """Add what the quantifiers inside a claim say, of the elements that witness it later."""
+        matrix = claim.args[0] if claim.op == "forall" else claim
+        matrix = nodes.substitute(matrix, self._opened)
+        if matrix.free <= self.values.keys():
+            self._recall(matrix)
+
+    def _recall(self, term: Node) -> None:
+        connective = term.op in ("and", "or", "not", "ite") or (
+            term.op == "eq" and term.args[0].sort is BOOL
+        )
+        if connective:
+            for arg in term.args:
+                self._recall(arg)
+        elif term.op in QUANTIFIERS:
+            self._literal(term if self.holds(term) else negate(term))
+
     def describe(self) -> None:
         """Add what rigid maps say of each single element that a literal mentions."""
         kinds = [
@@ -117,6 +135,7 @@ class Implicant:
         """The body of a quantifier at elements that decide it."""
         wanted = term.op == "exists"
         fresh = {v: nodes.var(v.sort, f"w{next(self._fresh)}") for v in term.data}
+        self._opened = fresh | self._opened
         body = nodes.substitute(term.args[0], fresh)
         outer = {v: self.values[v] for v in body.variables if v in self.values}
         for values in self.machine.scope.combinations(v.sort for v in term.data):

@@ -203,6 +203,8 @@ class Inference:
         cause = Implicant(self.samples.machine, found.state, values)
         cause.require(transition.when)
         cause.require(negate(self._goals[key]))
+        if found.claim.kind == "always":
+            cause.recall(found.claim.closed())
         cause.instantiate()
         cause.describe()
         return cause

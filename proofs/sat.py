@@ -81,14 +81,12 @@ class GateSolver:
         self.deadline = deadline
         self._sat = engine()
         self._done: set[int] = {0}
-        self._next = len(circuit.fanin)
-        self._sat.add_clause([self._next])
-        self._true = self._next
+        self._true = self.fresh()
+        self._sat.add_clause([self._true])
 
     def fresh(self) -> int:
-        """A new variable."""
-        self._next += 1
-        return self._next
+        """A new variable: an input that no gate reads, so that the circuit can still grow."""
+        return dimacs(self.circuit.input())
 
     def lit(self, literal: int) -> int:
         """A circuit literal for use in clauses."""
