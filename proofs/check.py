@@ -165,7 +165,7 @@ class _Run:
             inference = Inference(
                 design,
                 [*claims, *helpers],
-                self.options.timeout,
+                self.options.timeout / 2,
                 lambda n: tell(f"{design.name}: {n} lemmas so far"),
             )
         except DesignError:  # no machine at such a scope

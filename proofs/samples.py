@@ -217,14 +217,18 @@ def _loose(literal: Node) -> Node:
 
 
 def _walk(machine: Machine, start: State, seen: dict[State, None], random: Random) -> None:
-    """Add the states of a random walk to those that were seen; it prefers new ones."""
+    """Add the states of a random walk to those that were seen.  Every transition has the same
+    chance, however many arguments it may have; of what it may do, new states are preferred."""
     state = start
     seen[state] = None
     for _ in range(LENGTH):
-        following = list(machine.successor_states(state))
+        following: dict[str, list[State]] = {}
+        for event, after in machine.successors(state):
+            following.setdefault(event.transition.name, []).append(after)
         if not following:
             break
-        state = random.choice([s for s in following if s not in seen] or following)
+        choices = random.choice(list(following.values()))
+        state = random.choice([s for s in choices if s not in seen] or choices)
         seen[state] = None
 
 
