@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from mapproof.proofs.verdict import Result
     from mapproof.proofs.worker import Solvers
 
+    from .lemma_text import Page
+
 CLOSED_PIPE = 141  # 128 + SIGPIPE, as shells have it
 LONGEST = 1e6  # seconds
 MOST = 1024  # elements of a sort
@@ -148,6 +150,12 @@ _EFFORT = _options(
         show_default=True,
         help="Most steps of a counterexample that is searched for.",
     ),
+    click.option(
+        "--lemmas",
+        type=click.Choice(["given", "infer"]),
+        help="given: only those of the design; infer: none of those. Default: those of the design, "
+        "and inferred ones for what they leave open.",
+    ),
     click.option("--require-proof", is_flag=True, help="Exit with 3 if a property is not proved."),
     click.option(
         "--timeout",
@@ -207,14 +215,20 @@ class _Session:
         self.errors: list[str] = []
         self.seconds = 0.0
 
-    def check(self, target: Target, sizes: Mapping[Any, int]) -> list[Result]:
-        """The results for one design.  Raises DesignError and KeyboardInterrupt."""
+    def check(self, target: Target, sizes: Mapping[Any, int]) -> tuple[list[Result], Page]:
+        """The results for one design, and the lemmas that were inferred for them.
+
+        Raises DesignError and KeyboardInterrupt.
+        """
         from mapproof.proofs.check import Options, check
+
+        from .lemma_text import with_names
 
         options = Options(
             depth=self.effort["depth"],
             scope=sizes,
             timeout=self.effort["timeout"],
+            lemmas=self.effort["lemmas"] or "",
             only=target.only,
             certify=self.certificates is not None,
             solvers=self.solvers,
@@ -227,11 +241,11 @@ class _Session:
             self.progress.clear()
             self.seconds = monotonic() - started
             self._complain_of_cache()
-        if self.certificates is None:
-            return found
-        from .certificates import write
+        if self.certificates is not None:
+            from .certificates import write
 
-        return [write(result, self.certificates) for result in found]
+            found = [write(result, self.certificates) for result in found]
+        return with_names(target.design, found)
 
     def _complain_of_cache(self) -> None:
         if self.kept is not None and self.kept.complaint:
@@ -287,6 +301,11 @@ def _scopes(targets: Sequence[Target], sizes: Mapping[str, int]) -> list[dict[An
 @_JSON
 @_GRAPH
 @click.option("--certificates", metavar="DIR", help="Write a certificate of each proof.")
+@click.option(
+    "--show-lemmas",
+    is_flag=True,
+    help="Print the inferred lemmas, as Python for the design's file.",
+)
 def check(
     targets: tuple[str, ...],
     sizes: dict[str, int],
@@ -294,6 +313,7 @@ def check(
     as_json: bool,
     graph: Path | None,
     certificates: str | None,
+    show_lemmas: bool,
     **effort: Any,
 ) -> int:
     """Prove the properties of designs, or find counterexamples."""
@@ -303,17 +323,20 @@ def check(
     folder = None if certificates is None else _folder(certificates)
     session = _Session(effort, folder)
     results: list[Result] = []
+    parts: list[tuple[list[Result], Page]] = []
     interrupted = False
     for target, scope in zip(chosen, scopes, strict=True):
         try:
-            found = session.check(target, scope)
+            found, lemmas = session.check(target, scope)
             if not as_json:
                 from .text import report
 
                 with told_plainly(target.file):
                     said = report(target.design, found, session.seconds)
                 click.echo(f"\n{said}" if results else said)
+                _tell_lemmas(target.design, lemmas, whole=show_lemmas)
             results += found
+            parts.append((found, lemmas))
         except DesignError as error:
             _complain(error)
             session.errors.append(str(error))
@@ -321,10 +344,10 @@ def check(
             interrupted = True
             break
     if as_json:
-        from .jsonout import results_json
+        from .jsonout import Part, results_json
 
-        pairs = [(r, None) for r in results]
-        click.echo(results_json(pairs, session.errors, interrupted=interrupted))
+        told = [Part(*part) for part in parts]
+        click.echo(results_json(told, session.errors, interrupted=interrupted))
     if interrupted:
         raise click.Abort
     if graph is not None:
@@ -333,6 +356,17 @@ def check(
         number = sum(bool(r.certificate_file) for r in results)
         click.echo(f"\n{number} certificate{'' if number == 1 else 's'}: {folder}")
     return 2 if session.errors else exit_code(results, require_proof=require_proof)
+
+
+def _tell_lemmas(design: Design[Any], lemmas: Page, *, whole: bool) -> None:
+    """How many lemmas were inferred, or all of them as source."""
+    number = len(lemmas.functions)
+    if whole and number:
+        click.echo(f"\n# Lemmas that were inferred: lemmas=[*INFERRED] of {design.name}.\n")
+        click.echo(lemmas.text)
+    elif number:
+        plural = "lemma was" if number == 1 else "lemmas were"
+        click.echo(f"{number} {plural} inferred; --show-lemmas prints the source")
 
 
 def _folder(name: str) -> Path:
@@ -346,14 +380,19 @@ def _folder(name: str) -> Path:
 
 
 def _draw(results: Sequence[Result], path: Path, *, quiet: bool) -> None:
-    """Draw the first counterexample; if there is none, how a ``sometimes`` is reached."""
+    """Draw the first counterexample; if there is none, the smallest step that a proof does not get
+    past; if there is none, how a ``sometimes`` is reached."""
     from mapproof.proofs.verdict import Verdict
 
     from .picture_of import picture_of
     from .pictures import render
+    from .text import NOT_REACHED, smallest_cti
 
-    violated = [r for r in results if r.verdict is Verdict.VIOLATED]
-    shown = violated or [r for r in results if r.trace is not None]
+    shown = [r for r in results if r.verdict is Verdict.VIOLATED]
+    still = smallest_cti(results)
+    if still is not None:
+        shown.append(still)
+    shown += [r for r in results if r.trace is not None]
     if not shown:
         _complain(f"{path}: not drawn, there is no run to show")
         return
@@ -362,6 +401,8 @@ def _draw(results: Sequence[Result], path: Path, *, quiet: bool) -> None:
     except OSError as error:
         raise DesignError(f"cannot write {path}: {error.strerror or error}") from None
     name = f"{shown[0].design} :: {shown[0].property}"
+    if shown[0].trace is None:
+        name += f" ({NOT_REACHED})"
     click.echo(f"{'' if quiet else chr(10)}picture of {name}: {path}", err=quiet)
 
 
@@ -384,22 +425,24 @@ def review(
 ) -> int:
     """Compare a design with its patched version; the exit code is that of AFTER."""
     _start_solvers()
-    from .jsonout import results_json
+    from .jsonout import Part, results_json
     from .review import Review, Side, markdown, text
 
     catalog = Catalog()
     pair = [catalog.target(before), catalog.target(after)]
     session = _Session(effort)
-    sides = [
-        Side(target.design, session.check(target, scope))
+    found = [
+        session.check(target, scope)
         for target, scope in zip(pair, _scopes(pair, sizes), strict=True)
     ]
+    sides = [Side(target.design, r) for target, (r, _) in zip(pair, found, strict=True)]
     compared = Review(*sides)
     every = [*sides[0].results, *sides[1].results]
     with told_plainly(pair[0].file), told_plainly(pair[1].file):
         if as_json:
-            roles = ["before"] * len(sides[0].results) + ["after"] * len(sides[1].results)
-            click.echo(results_json(list(zip(every, roles, strict=True))))
+            roles = ("before", "after")
+            parts = [Part(*part, role) for part, role in zip(found, roles, strict=True)]
+            click.echo(results_json(parts))
         else:
             click.echo(text(compared))
         if page is not None:

@@ -53,6 +53,7 @@ def _self_test() -> Iterator[str]:
 
     expected = (
         (kpt, "proved proved"),
+        (kpt.but(name="kpt without lemmas", lemmas=[]), "proved proved"),
         (kpt_buggy, "violated proved"),
         (kpt_bugpgd, "proved violated"),
     )

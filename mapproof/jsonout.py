@@ -4,31 +4,45 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from mapproof.proofs.explore import Explored
 from mapproof.proofs.trace import Trace
 from mapproof.proofs.verdict import Result
 
+from .lemma_text import Page
 from .naming import Naming
-from .text import changes
+from .text import changes, special
+
+if TYPE_CHECKING:
+    from mapproof.proofs.cti import Cti
 
 VERSION = 1
 
 Role = str | None
 
 
+@dataclass(frozen=True)
+class Part:
+    """The results for one design, the lemmas that were inferred for them, and the role of the design,
+    such as "before" and "after" in a review."""
+
+    results: Sequence[Result]
+    lemmas: Page
+    role: Role = None
+
+
 def results_json(
-    results: Sequence[tuple[Result, Role]], errors: Sequence[str] = (), *, interrupted: bool = False
+    parts: Sequence[Part], errors: Sequence[str] = (), *, interrupted: bool = False
 ) -> str:
     """The results of a command as one JSON document.
 
-    A result may have a role, such as "before" and "after" in a review.  ``errors`` are the messages
-    of designs that could not be checked.
+    ``errors`` are the messages of designs that could not be checked.
     """
     document: dict[str, Any] = {
         "version": VERSION,
-        "results": [_result(result, role) for result, role in results],
+        "results": [_result(result, part) for part in parts for result in part.results],
     }
     if errors:
         document["errors"] = list(errors)
@@ -55,26 +69,38 @@ def _text(document: dict[str, Any]) -> str:
     return json.dumps(document, indent=2)
 
 
-def _result(result: Result, role: Role) -> dict[str, Any]:
+def _result(result: Result, part: Part) -> dict[str, Any]:
     trace = result.trace
     return {
         "design": result.design,
         "property": result.property,
         "kind": result.kind,
-        **({"role": role} if role else {}),
+        **({"role": part.role} if part.role else {}),
         "verdict": str(result.verdict),
         "scope": result.scope,
         "depth": result.depth,
         "trace": None if trace is None else [_step(trace, i) for i in range(len(trace.events))],
         "witness": None if trace is None else _witness(trace, result),
         "replayed": result.replayed,
+        "cti": None if result.cti is None else _cti(result.cti, result),
         "lemmas": list(result.lemmas),
+        "inferred": [{"name": f.name, "text": f.text} for f in part.lemmas.of(result.inferred)],
         "certificate": result.certificate_file or None,
         "checked_by": list(result.checked_by),
         "solver": result.solver or None,
         "assumptions": list(result.assumptions),
         "reason": result.reason or None,
         "seconds": round(result.seconds, 3),
+    }
+
+
+def _cti(cti: Cti, result: Result) -> dict[str, Any]:
+    trace = cti.trace
+    return {
+        "scope": trace.machine.scope.names(),
+        "before": {name: {"initial": old, "value": new} for name, old, new in special(cti)},
+        "step": _step(trace, 0),
+        "witness": _witness(trace, result),
     }
 
 

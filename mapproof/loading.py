@@ -24,6 +24,8 @@ from mapproof.model.language import DesignError, Operation, Property
 
 from . import __all__ as PUBLIC
 
+PRIVATE = "_mapproof_"  # how the names of modules begin that users' files become
+
 
 @dataclass(frozen=True)
 class UserFile:
@@ -51,7 +53,7 @@ def load(path: Path) -> UserFile:
     What it prints goes to standard error.  Raises DesignError if it cannot be imported.
     """
     place = path.resolve()
-    name = f"_mapproof_{place.stem}_{crc32(str(place).encode()):08x}"
+    name = f"{PRIVATE}{place.stem}_{crc32(str(place).encode()):08x}"
     module = ModuleType(name)
     module.__file__ = str(place)
     file = UserFile(path, module)

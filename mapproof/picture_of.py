@@ -21,7 +21,7 @@ from mapproof.proofs.verdict import Result
 
 from .naming import ACTORS, Naming, call
 from .reasons import Reason, reason_of
-from .text import property_of
+from .text import NOT_REACHED, property_of
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -36,19 +36,20 @@ _TABLES = ("Pgd", "P4d", "Pud", "Pmd", "Pte")
 _ADDRESSES = ("Va", "UserPage", "KernelPage")
 _KINDS = {"Mm": "mm", "Cpu": "cpu", "Thread": "cpu", "Pgd": "root", "Frame": "frame"}
 _OTHER, _LAST = 20, 40  # columns: other sorts, then frames
-_URGENCY = ("violates", "changed", "removed", None)  # of two marks the first is shown
+_URGENCY = ("violates", "breaks", "changed", "removed", None)  # of two marks the first is shown
 
 
 def picture_of(result: Result, step: int | None = None) -> Graph:
     """The state after a step of a result's trace (the last one if None) as a graph.
 
     What the step changed is marked, and in the last state the entries that the false part of the
-    property reads.  Raises ValueError if the result has no trace.
+    property reads.  Of a result without a trace its CTI is drawn, in other colours.  Raises
+    ValueError if the result has neither.
     """
-    if result.trace is None:
+    trace = result.shown()
+    if trace is None:
         raise ValueError(f"{result.design} :: {result.property} has no run to draw")
-    last = len(result.trace.events)
-    return _Drawing(result, result.trace, last if step is None else step).graph()
+    return _Drawing(result, trace, len(trace.events) if step is None else step).graph()
 
 
 @dataclass
@@ -89,6 +90,8 @@ class _Bundle:
 class _Drawing:
     def __init__(self, result: Result, trace: Trace, step: int) -> None:
         self.result, self.trace, self.step = result, trace, step
+        self.real = result.trace is not None  # or else it is a CTI
+        self.worst = "violates" if self.real else "breaks"
         self.prop = property_of(result)
         self.now = Naming.of(trace, step)
         self.before = Naming.of(trace, max(0, step - 1))
@@ -141,7 +144,7 @@ class _Drawing:
 
         for bundle in self._changing:
             self._draw(bundle)
-        if not any(e.mark == "violates" for e in self.edges):
+        if not any(e.mark == self.worst for e in self.edges):
             self._mark_actors()
         self._name_the_step()
         for bundle in self._bundles:
@@ -186,7 +189,7 @@ class _Drawing:
         if read and len(key) == 1 and _is_actor(source[0]):
             read = False  # such as cr3: it only says which tables the claim is about
             self._context.append(len(self.edges))
-        mark = "violates" if read else "changed" if changed else None
+        mark = self.worst if read else "changed" if changed else None
         for target in new:
             self._edge(source, target, self._label(self.now, bundle, key, target), mark)
         if not new and (read or not self._blank(self.now, bundle, key)):
@@ -200,7 +203,7 @@ class _Drawing:
         self.edges.append(_Edge(source, target, label, mark))
         self.boxes.setdefault(source, _Box())
         end = self.boxes.setdefault(target, _Box())
-        if mark == "violates" and target is not _NOTHING:
+        if mark == self.worst and target is not _NOTHING:
             end.emphasise(mark)
 
     def _targets(self, naming: Naming, leads: list[Component], key: Key) -> Iterator[Element]:
@@ -279,10 +282,10 @@ class _Drawing:
     def _mark_actors(self) -> None:
         """No entry of a table violates the property: what is said of actors and frames does."""
         for number in self._context:
-            self.edges[number].mark = "violates"
+            self.edges[number].mark = self.worst
         for component, key in self.read:
             if not component.rigid and component.keys and component.keys[0] in self._boxed:
-                self.boxes.setdefault((component.keys[0], key[0]), _Box()).emphasise("violates")
+                self.boxes.setdefault((component.keys[0], key[0]), _Box()).emphasise(self.worst)
 
     def _name_the_step(self) -> None:
         """Elements that the claim fails at are shown; every box says what there is to say."""
@@ -310,6 +313,8 @@ class _Drawing:
 
     def _title(self) -> str:
         word = "REACHED" if self.prop.kind == "sometimes" else str(self.result.verdict).upper()
+        if not self.real:
+            word = f"NOT PROVED for any size ({NOT_REACHED})"
         return f"{self.result.design} :: {self.prop.name}  {word}"
 
     def _caption(self) -> str:
@@ -317,9 +322,12 @@ class _Drawing:
         if self.step:
             event = self.trace.events[self.step - 1]
             lines = [f"Step {self.step}: {call(self.before, event)}"]
+        if not self.real:
+            lines[0] = f"{lines[0].replace(' 1', '', 1)}, from a state that is {NOT_REACHED}."
         lines.append(self.prop.summary)
         if self.reason is not None and self.reason.witness:
             verb = "Shown" if self.prop.kind == "sometimes" else "Fails"
+            verb = verb if self.real else "Would fail"
             named = ", ".join(f"{k} = {v}" for k, v in self.now.witness(self.reason.witness))
             lines.append(f"{verb} at {named}.")
         return "\n".join(lines)

@@ -64,11 +64,16 @@ def reason_of(trace: Trace, prop: Property[Any]) -> Reason:
     return Reason(shown, tuple(let), used, tuple(judge.reads))
 
 
-def assumed(trace: Trace, prop: Property[Any]) -> tuple[Read, ...]:
-    """The entries that the start of the run leaves open and that the run or the claim needs."""
+def assumed(
+    trace: Trace, prop: Property[Any], *, arbitrary_locals: bool = False
+) -> tuple[Read, ...]:
+    """The entries that the start of the run leaves open and that the run or the claim needs; locals of
+    procedures count where a run may begin inside of one."""
     machine = trace.machine
     free = set(machine.layout.arbitrary)
     places = {(c, key): place for c, key, place in machine.layout.cells()}
+    if arbitrary_locals:
+        free |= {place for (c, _), place in places.items() if c.local}
     found: dict[Read, None] = {}
 
     def note(judge: _Judge) -> None:

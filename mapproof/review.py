@@ -12,7 +12,19 @@ from click import style, unstyle
 from mapproof.model.language import Design
 from mapproof.proofs.verdict import Result, Verdict
 
-from .text import coloured, counterexample, first_sentence, fold, footing, headline, limits, word
+from .text import (
+    coloured,
+    counterexample,
+    cti_text,
+    first_sentence,
+    fold,
+    footing,
+    headline,
+    limits,
+    not_excluded,
+    smallest_cti,
+    word,
+)
 
 GOOD = (Verdict.PROVED, Verdict.PROVED_AT_SCOPE)
 BAD = (Verdict.VIOLATED, Verdict.VACUOUS)
@@ -90,6 +102,7 @@ def text(review: Review) -> str:
         if limits(result):
             lines += ["", *fold(f"{result.property}: {word(result)}", "")]
             lines += fold(limits(result), "  ")
+    lines += not_excluded(after.results)
     lines += ["", *fold(review.verdict, "")]
     lines += footing(after.results)
     return "\n".join(lines)
@@ -144,6 +157,11 @@ def markdown(review: Review) -> str:
     for result in review.violations:
         body = unstyle("\n".join(counterexample(result)))
         lines += ["", f"## {_escaped(headline(result))}", "", "```text", body, "```"]
+    still = smallest_cti(after.results)
+    if still is not None:
+        body = unstyle("\n".join(cti_text(still)))
+        title = f"{still.design} :: {still.property}  NOT PROVED"
+        lines += ["", f"## {_escaped(title)}", "", "```text", body, "```"]
     rest = unstyle("\n".join(footing(after.results)))
     lines += ["", "```text", rest, "```"] if rest else []
     return "\n".join(lines) + "\n"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 import textwrap
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -16,9 +16,13 @@ from mapproof.proofs.verdict import Result, Verdict
 from .naming import Naming, call
 from .reasons import assumed, reason_of
 
+if TYPE_CHECKING:
+    from mapproof.proofs.cti import Cti
+
 WIDTH = 80
 INDENT = " " * 10
 
+_OPEN = "magenta"  # of what is not known
 _COLOURS = {
     Verdict.PROVED: "green",
     Verdict.PROVED_AT_SCOPE: "green",
@@ -113,11 +117,13 @@ def verdicts(results: Sequence[Result]) -> Iterator[str]:
 
 
 def report(design: Design[Any], results: Sequence[Result], seconds: float) -> str:
-    """The results for one design: verdicts, then every counterexample, then what they rest on."""
+    """The results for one design: verdicts, then every counterexample, then the smallest step that a
+    proof does not get past, then what the verdicts rest on."""
     lines = [*fold(_title(design), "", "  "), "", *verdicts(results)]
     for result in results:
         if result.verdict is Verdict.VIOLATED:
             lines += ["", *counterexample(result)]
+    lines += not_excluded(results)
     lines += ["", *footing(results), _summary(results, seconds)]
     return "\n".join(lines)
 
@@ -162,9 +168,10 @@ def _summary(results: Sequence[Result], seconds: float) -> str:
 
 
 def property_of(result: Result) -> Property[Any]:
-    """The property that a result with a trace is about."""
-    assert result.trace is not None
-    return result.trace.design.property_named(result.property)
+    """The property that a result with a trace, or a CTI, is about."""
+    trace = result.shown()
+    assert trace is not None
+    return trace.design.property_named(result.property)
 
 
 def headline(result: Result) -> str:
@@ -192,14 +199,66 @@ def counterexample(result: Result) -> Iterator[str]:
             INDENT + "  ",
         )
     for number in range(len(trace.events)):
-        yield from _step(trace, number)
+        yield from _step(trace, number, f"  step {number + 1}")
     yield ""
-    yield from _false_part(trace, prop)
+    yield from _false_part(trace, prop, "false")
 
 
-def _step(trace: Trace, number: int) -> Iterator[str]:
+# Counterexamples to induction: never in the words or the colour of a counterexample.
+
+NOT_REACHED = "not known to be reachable"
+
+
+def smallest_cti(results: Sequence[Result]) -> Result | None:
+    """The result with the CTI that has least to look at."""
+    every = [r for r in results if r.cti is not None]
+    return min(every, key=lambda r: len(r.cti.before) if r.cti else 0, default=None)
+
+
+def not_excluded(results: Sequence[Result]) -> Iterator[str]:
+    """The smallest CTI, step and all; of the others what would break what."""
+    shown = smallest_cti(results)
+    if shown is None:
+        return
+    yield ""
+    yield from cti_text(shown)
+    others = [r for r in results if r.cti is not None and r is not shown]
+    if others:
+        names = (f"{r.property} ({r.cti.trace.events[0].transition.name})" for r in others if r.cti)
+        yield ""
+        yield from fold(f"likewise, from other states: {', '.join(names)}", "  ", "    ")
+
+
+def cti_text(result: Result) -> Iterator[str]:
+    """A CTI: what is special of the state, the step, which part of the property it would break."""
+    assert result.cti is not None
+    trace, prop = result.cti.trace, property_of(result)
+    title = f"{result.design} :: {result.property}  NOT PROVED for any size"
+    yield from (click.style(line, fg=_OPEN, bold=True) for line in fold(title, "", "  "))
+    yield from fold(prop.summary or "(not documented)", "  ")
+    yield from fold(
+        f"A step would break it from a state that no known invariant rules out. The state is "
+        f"{NOT_REACHED}: this is no counterexample, it shows what a proof lacks.",
+        "  ",
+    )
+    yield from fold(f"scope {scope_text(trace.machine.scope.names())}", "  ")
+    yield ""
+    naming = Naming.of(trace, 0)
+    entries = {name: value for name, _, value in special(result.cti)}
+    for read in assumed(trace, prop, arbitrary_locals=True):
+        name = naming.cell(read.component.name, read.component.keys, read.key)
+        entries.setdefault(name, naming.content(read.component, read.key))
+    lead = "  before  "
+    for name, value in entries.items():
+        yield from fold(f"{name} = {value}", lead, INDENT + "  ")
+        lead = INDENT
+    yield from _step(trace, 0, "  step")
+    yield ""
+    yield from _false_part(trace, prop, "breaks")
+
+
+def _step(trace: Trace, number: int, label: str) -> Iterator[str]:
     event = trace.events[number]
-    label = f"  step {number + 1}"
     said = fold(call(Naming.of(trace, number), event), f"{label:10}")
     kernel = f"[{event.transition.kernel}]" if event.transition.kernel else ""
     if kernel and len(said) == 1 and len(said[0]) + 2 + len(kernel) <= WIDTH:
@@ -222,9 +281,21 @@ def _step(trace: Trace, number: int) -> Iterator[str]:
 
 def changes(trace: Trace, number: int) -> Iterator[tuple[str, str, str]]:
     """What a step changed: entry, old value, new value; a group's maps at one key are one entry."""
-    before, after = Naming.of(trace, number), Naming.of(trace, number + 1)
+    return _told(trace.changes(number), Naming.of(trace, number), Naming.of(trace, number + 1))
+
+
+def special(cti: Cti) -> Iterator[tuple[str, str, str]]:
+    """What makes the state before the step of a CTI a special one: entry, its value in an initial
+    state, its value."""
+    trace = cti.trace
+    return _told(cti.before, Naming(trace.design, trace.machine, cti.start), Naming.of(trace, 0))
+
+
+def _told(
+    changed: Iterable[Change], before: Naming, after: Naming
+) -> Iterator[tuple[str, str, str]]:
     done: set[tuple[str, tuple[int, ...]]] = set()
-    for change in trace.changes(number):
+    for change in changed:
         component, key = change.component, change.key
         group = after.group_of(component)
         old, new = before.entry(component, key), after.entry(component, key)
@@ -242,11 +313,11 @@ def _plain(change: Change, before: Naming, after: Naming) -> tuple[str, str, str
     return name, before.value(sort, change.old), after.value(sort, change.new)
 
 
-def _false_part(trace: Trace, prop: Property[Any]) -> Iterator[str]:
+def _false_part(trace: Trace, prop: Property[Any], label: str) -> Iterator[str]:
     reason = reason_of(trace, prop)
     ends = len(trace.states) - 1
     old, new = Naming.of(trace, max(0, ends - 1)), Naming.of(trace, ends)
-    yield from fold(reason.text, "  false   ")
+    yield from fold(reason.text, f"  {label:8}")
     for number, assignment in enumerate(reason.let):
         yield from fold(assignment, INDENT if number else "  let     ", INDENT + "  ")
     if reason.witness:

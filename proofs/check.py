@@ -7,7 +7,7 @@ from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from mapproof.model.language import solver
 from mapproof.model.language.design import Design
@@ -16,8 +16,11 @@ from mapproof.model.language.property import Property
 from mapproof.model.language.scope import Scope
 from mapproof.model.language.unbounded import check_stratified
 
+from .cti import with_ctis
 from .finite import settle
 from .induction import Failure, Induction, Prover, Rechecker, induction, other_solver
+from .inference import Inference
+from .lemma import Lemma
 from .pdr import ENGINE, Invariant
 from .search import Searched, search
 from .trace import REPLAY, Trace
@@ -30,6 +33,7 @@ if TYPE_CHECKING:
 
 SAT = "glucose"
 PATIENCE = 5.0  # seconds to look at a scope for what was seen at a smaller one
+CTI_SECONDS = 10.0  # for all claims that are left
 FIRST_DEPTH = 4  # what is not violated so soon goes to the finite-scope prover, then deeper
 
 Progress = Callable[[str], None]
@@ -41,13 +45,16 @@ class Options:
 
     depth: most steps of a bounded search (of a ``sometimes``: twice as many); scope: sizes by sort
     class, over those of the design; timeout: seconds for the proof as a whole, and for each search;
-    only: names of the properties to report, all if empty; certify: results of proofs have their
-    certificates; solvers: who is asked, the workers of this process if None.
+    lemmas: "given" means those of the design alone, "infer" none of them; otherwise what those of the
+    design leave open is tried with inferred ones.  only: names of the properties to report, all if
+    empty; certify: results of proofs have their certificates; solvers: who is asked, the workers of
+    this process if None.
     """
 
     depth: int = 10
     scope: Mapping[Any, int] = field(default_factory=dict)
     timeout: float = 60.0
+    lemmas: Literal["", "given", "infer"] = ""
     only: Sequence[str] = ()
     certify: bool = False
     solvers: Solvers | None = None
@@ -66,11 +73,14 @@ def check(
             f"{design.name} has no property to check: give Design(properties=[...]) one"
         )
     check_stratified(design.system())
+    if options.lemmas == "infer":  # whatever the author wrote down is not even looked at
+        same = design.system()
+        design = design.but(name=design.name, lemmas=()).running(same, name=design.name)
     jobs = [p for p in design.properties if p.kind == "sometimes"]
     claims = [p for p in wanted if p.kind != "sometimes"]
     with closing(Rechecker(options.timeout, options.solvers)) as rechecker:
         run = _Run(design, options, progress, rechecker)
-        proof, seconds = run.proof(claims)
+        proof = run.proof(claims)
         results = run.searched([p for p in claims if p not in proof.proved], jobs, proof)
         idle = [
             r for r in results.values() if r.kind == "sometimes" and r.verdict is not Verdict.PROVED
@@ -79,7 +89,10 @@ def check(
             if prop.name in results:
                 results[prop.name] = unless_idle(results[prop.name], idle)
             else:
-                results[prop.name] = run.proved(prop, proof, idle).but(seconds=seconds)
+                found = proof if prop in proof.proved else run.inferred
+                results[prop.name] = run.proved(prop, found, idle)
+        seconds = min(options.timeout, CTI_SECONDS)
+        results |= with_ctis(design, results, (proof, run.inferred), seconds, progress)
     return [results[p.name] for p in wanted]
 
 
@@ -105,25 +118,69 @@ class _Run:
         self.rechecker = rechecker
         self.scope = design.scope_at(options.scope)
         self.walks = _walks(design, self.scope)
+        self.inferred = Induction()
 
-    def proof(self, claims: Sequence[Property[Any]]) -> tuple[Induction, float]:
-        """What is inductive, and seconds per claim; each proof is on its way to the second solver."""
-        started = monotonic()
-        others = (p for p in self.design.properties if p.kind == "always" and p not in claims)
-        helpers = [*others, *self.design.lemmas]
+    def proof(self, claims: Sequence[Property[Any]]) -> Induction:
+        """What is inductive with the lemmas of the design; each proof is on its way to the second
+        solver."""
+        helpers = self.helpers(claims)
         false = self.walks.refuted([*claims, *helpers]) if self.walks else {}
-        proof = induction(
-            self.design,
-            [p for p in claims if p.name not in false],
-            [p for p in helpers if p.name not in false],
-            Prover(self.design.system(), self.options.timeout, self.options.solvers),
-            self.progress,
-            self.rechecker.submit,
-        )
+        standing = [p for p in claims if p.name not in false]
+        if self.options.lemmas == "infer":
+            waiting = Failure(None, "unknown", "no lemma of the design was read")
+            proof = Induction(failures={p.name: waiting for p in standing})
+        else:
+            started = monotonic()
+            helpers = [p for p in helpers if p.name not in false]
+            found = self.rechecker.submit
+            proof = induction(self.design, standing, helpers, self.prover, self.progress, found)
+            proof.seconds = (monotonic() - started) / max(1, len(claims))
         for name, steps in false.items():
             why = f"it is false on a walk of {steps} steps"
             proof.failures[name] = Failure(None, "sat", why, steps)
-        return proof, (monotonic() - started) / max(1, len(claims))
+        return proof
+
+    def helpers(self, claims: Sequence[Property[Any]]) -> list[Property[Any]]:
+        """Further invariants that may help to prove the claims."""
+        others = [p for p in self.design.properties if p.kind == "always" and p not in claims]
+        return [*others, *self.design.lemmas]
+
+    @property
+    def prover(self) -> Prover:
+        return Prover(self.design.system(), self.options.timeout, self.options.solvers)
+
+    def infer(
+        self, claims: Sequence[Property[Any]], results: Mapping[str, Result], proof: Induction
+    ) -> None:
+        """Look for lemmas that prove what a short search has left open; ``inferred`` is what they
+        prove, and what is still not inductive fails where it failed last."""
+        if not claims or self.options.lemmas == "given":
+            return
+        started = monotonic()
+        false = {r.property for r in results.values() if r.trace} | {
+            name for name, failure in proof.failures.items() if failure.steps
+        }
+        helpers = [p for p in self.helpers(claims) if p.name not in false]
+        design, tell = self.design, self.progress
+        try:
+            inference = Inference(
+                design,
+                [*claims, *helpers],
+                self.options.timeout / 2,
+                lambda n: tell(f"{design.name}: {n} lemmas so far"),
+            )
+        except DesignError:  # no machine at such a scope
+            return
+        inference.settle()
+        standing = [p for p in claims if p in inference.claims]
+        helping = [p for p in helpers if p in inference.claims]
+        submit = self.rechecker.submit
+        self.inferred = induction(design, standing, helping, self.prover, tell, submit, inference)
+        self.inferred.seconds = (monotonic() - started) / len(claims)
+        for claim in claims:
+            if claim not in self.inferred.proved:
+                failure = Failure(None, "unknown", "no lemmas were found that make it inductive")
+                proof.failures[claim.name] = self.inferred.failures.get(claim.name, failure)
 
     def base(self, prop: Property[Any], verdict: Verdict, **fields: Any) -> Result:
         assumptions = tuple(a.name for a in self.design.assumptions)
@@ -158,6 +215,8 @@ class _Run:
             solver=", ".join(finders),
             checked_by=tuple(others),
             certificate=self.certificate(prop, proof),
+            inferred=tuple(p for p in proof.proved if isinstance(p, Lemma) and p.name in uses),
+            seconds=proof.seconds,
         )
 
     def certificate(
@@ -194,8 +253,12 @@ class _Run:
         for claim in claims:  # a walk that refutes a claim says how deep to look
             todo[claim] = max(depth, proof.failures[claim.name].steps)
         results |= self.search({p: min(todo[p], FIRST_DEPTH) for p in todo}, proof)
+        self.infer([c for c in claims if results[c.name].trace is None], results, proof)
         left: dict[Property[Any], int] = {}
         for prop, most in todo.items():
+            if prop in self.inferred.proved:
+                del results[prop.name]
+                continue
             before = results[prop.name]
             if before.trace is None:
                 settled = self.settled(prop, before, proof)
@@ -262,9 +325,8 @@ class _Run:
     def impossible(self, job: Property[Any]) -> bool:
         """Both solvers prove that a ``sometimes`` never holds."""
         helpers = [*(p for p in self.design.properties if p.kind == "always"), *self.design.lemmas]
-        prover = Prover(self.design.system(), self.options.timeout, self.options.solvers)
         found = self.rechecker.submit
-        proof = induction(self.design, [job.never()], helpers, prover, self.progress, found)
+        proof = induction(self.design, [job.never()], helpers, self.prover, self.progress, found)
         cells = proof.proofs.values()
         agreed = all(self.rechecker.answer(cell).answer == "unsat" for cell in cells)
         return agreed and any(p.name == job.never().name for p in proof.proved)

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from time import monotonic
-from typing import Any
+from typing import Any, Protocol
 
 from mapproof.model.language import solver
 from mapproof.model.language.design import Design, System
@@ -22,7 +22,8 @@ from .worker import NOW, SOON, Solvers, shared
 
 # z3's first attempts are bounded by its own count of work, so that results do not depend on the
 # speed of the machine: most cells need a tenth of this, and those that need more are cvc5's.
-FIRST_EFFORT = 100_000
+FIRST_EFFORT = 40_000
+SECOND_EFFORT = 20_000  # of cvc5, which mostly ends long before, whatever its answer
 LAST_EFFORT = 20_000_000
 AHEAD = 16  # cells whose scripts are written while one is solved
 
@@ -71,12 +72,13 @@ class Induction:
 
     proved: the claims that hold, and the lemmas that were not refuted; proofs: the cells of the claims
     and of every lemma that they rest on, by name (cells that need no solver are left out);
-    failures: for each property that fell out, the cell that failed.
+    failures: for each property that fell out, the cell that failed; seconds: time for each claim.
     """
 
     proved: tuple[Property[Any], ...] = ()
     proofs: dict[str, Proof] = field(default_factory=dict)
     failures: dict[str, Failure] = field(default_factory=dict)
+    seconds: float = 0.0
 
     def cells_of(self, name: str) -> list[Proof]:
         """The cells of one property."""
@@ -93,6 +95,23 @@ class Induction:
         return tuple(sorted(found - {name}))
 
 
+class Lemmas(Protocol):
+    """Where lemmas come from that nobody has written down."""
+
+    @property
+    def lemmas(self) -> Sequence[Property[Any]]:
+        """Those that are thought to help; another list after each of the calls below."""
+        ...
+
+    def mend(self, cell: Obligation) -> bool:
+        """Look for what a cell lacks; False if nothing was found."""
+        ...
+
+    def give_up(self, name: str) -> None:
+        """Do without a property that could not be proved."""
+        ...
+
+
 def induction(
     design: Design[Any],
     claims: Sequence[Property[Any]],
@@ -100,17 +119,28 @@ def induction(
     prover: Prover,
     progress: Callable[[str], None] = lambda _: None,
     found: Callable[[Proof], None] = lambda _: None,
+    inferred: Lemmas | None = None,
 ) -> Induction:
     """Which claims are inductive together with lemmas, and with one another.
 
     Starts by assuming all candidates.  A claim is proved cell by cell; a candidate that turns up in
     an unsat core has to be proved as well; one with a cell that is not met is dropped, and what
-    rested on it is proved again without.  ``progress`` is told each cell, ``found`` each proof.
+    rested on it is proved again without.  ``inferred`` is asked for more lemmas where some are
+    missing.  ``progress`` is told each cell, ``found`` each proof.
     """
     result = Induction()
-    standing = {p.name: p for p in (*claims, *lemmas)}
-    grid = {name: obligations(design, [p]) for name, p in standing.items()}
-    cells = {name: to_solve(row) for name, row in grid.items()}
+    dropped: set[str] = set()
+    cells: dict[str, Sequence[Obligation]] = {}
+
+    def candidates() -> dict[str, Property[Any]]:
+        more = inferred.lemmas if inferred else ()
+        known = {p.name: p for p in (*claims, *lemmas, *more) if p.name not in dropped}
+        for name, p in known.items():
+            if name not in cells:
+                cells[name] = to_solve(obligations(design, [p]))
+        return known
+
+    standing = candidates()
     with prover.at_work():
         while True:
             left = [p for p in claims if p.name in standing]
@@ -122,16 +152,25 @@ def induction(
             for i, todo in enumerate(unmet):
                 progress(todo.name)
                 prover.ahead(unmet[i : i + AHEAD], hypotheses)
-                outcome = prover.prove(todo, hypotheses)
+                outcome = prover.prove(todo, hypotheses, 0 if inferred else LAST_EFFORT)
+                if isinstance(outcome, Failure) and inferred:
+                    if inferred.mend(todo):
+                        standing = candidates()
+                        break
+                    outcome = prover.prove(todo, hypotheses, LAST_EFFORT)
                 if isinstance(outcome, Failure):
-                    result.failures[todo.prop.name] = outcome
-                    del standing[todo.prop.name]
+                    name = todo.prop.name
+                    result.failures[name] = outcome
+                    dropped.add(name)
+                    if inferred:
+                        inferred.give_up(name)
+                    standing = candidates()
                     break
                 result.proofs[todo.name] = outcome
                 found(outcome)
     kept = {c.name for c in needed}
     result.proofs = {n: p for n, p in result.proofs.items() if n in kept}
-    result.proved = tuple(p for p in (*claims, *lemmas) if p.name in standing)
+    result.proved = tuple(standing.values())
     return result
 
 
@@ -168,8 +207,8 @@ class Prover:
         self.deadline = monotonic() + timeout
         self._scripts = Scripts()
         self._pool = pool or shared()
-        self._begun: dict[tuple[str, int], _First] = {}
-        self._asked: dict[str, Future[Outcome]] = {}
+        self._begun: dict[tuple[str, frozenset[str]], _First] = {}
+        self._asked: dict[tuple[str, str, int], Future[Outcome]] = {}
 
     @contextmanager
     def at_work(self) -> Iterator[None]:
@@ -180,25 +219,32 @@ class Prover:
             self._pool.drop(self._asked.values())
 
     def ahead(self, cells: Iterable[Obligation], hypotheses: Sequence[Property[Any]]) -> None:
-        """Begin with the first attempt at some cells, which are likely to be next."""
+        """Begin with the first attempt at some cells, which are likely to be next; with the second,
+        where the first has failed already."""
         for cell in cells:
-            self._begin(cell, hypotheses)
+            _, begun = self._begin(cell, hypotheses)
+            if begun.done() and begun.result().answer != "unsat":
+                self._ask("cvc5", self._text(cell, hypotheses), SECOND_EFFORT, SOON)
 
-    def prove(self, cell: Obligation, hypotheses: Sequence[Property[Any]]) -> Proof | Failure:
-        """The proof of a cell from hypotheses, or why there is none."""
-        near, answer = self._begin(cell, hypotheses)
-        outcome = answer.result()
+    def prove(
+        self, cell: Obligation, hypotheses: Sequence[Property[Any]], last: int = 0
+    ) -> Proof | Failure:
+        """The proof of a cell from hypotheses, or why there is none.
+
+        ``last`` is the effort of a last attempt; without, what is not proved soon is not proved.
+        """
+        near, begun = self._begin(cell, hypotheses)
+        outcome = begun.result()
         if outcome.answer == "unsat":
             return self._proof(cell, near, outcome)
         if outcome.answer == "sat" and len(near) == len(hypotheses):
             return Failure(cell, "sat")
         text = self._text(cell, hypotheses)
-        outcome = self._solve("cvc5", text)
-        if outcome.answer == "unsat":
-            return self._proof(cell, hypotheses, outcome)
-        outcome = self._solve("z3", text, LAST_EFFORT)
-        if outcome.answer == "unsat":
-            return self._proof(cell, hypotheses, outcome)
+        for name, effort in (("cvc5", SECOND_EFFORT), ("z3", last)):
+            if effort:
+                outcome = self._ask(name, text, effort, NOW).result()
+                if outcome.answer == "unsat":
+                    return self._proof(cell, hypotheses, outcome)
         return Failure(cell, outcome.answer, outcome.reason)
 
     def _proof(
@@ -214,18 +260,17 @@ class Prover:
         return cell.text(self._scripts, self.system, hypotheses)
 
     def _begin(self, cell: Obligation, hypotheses: Sequence[Property[Any]]) -> _First:
-        begun = (cell.name, len(hypotheses))
+        begun = cell.name, frozenset(h.name for h in hypotheses)
         if begun not in self._begun:
-            near = cell.near(hypotheses)
-            text = self._text(cell, near)
-            if text not in self._asked:
-                submit = self._pool.submit
-                self._asked[text] = submit("z3", text, self.deadline, FIRST_EFFORT, SOON)
-            self._begun[begun] = near, self._asked[text]
+            few = cell.near(hypotheses)
+            self._begun[begun] = few, self._ask("z3", self._text(cell, few), FIRST_EFFORT, SOON)
         return self._begun[begun]
 
-    def _solve(self, name: str, text: str, effort: int = 0) -> Outcome:
-        return self._pool.submit(name, text, self.deadline, effort, NOW).result()
+    def _ask(self, solver: str, text: str, effort: int, rank: int) -> Future[Outcome]:
+        question = solver, text, effort
+        if question not in self._asked:
+            self._asked[question] = self._pool.submit(solver, text, self.deadline, effort, rank)
+        return self._asked[question]
 
 
 class Rechecker:

@@ -8,7 +8,7 @@ names: all at once, dropping what a counterexample refutes until the rest holds.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from heapq import heappop, heappush
@@ -18,7 +18,6 @@ from typing import Any
 from pysat.solvers import Minisat22
 
 from mapproof.model.language import circuit as c
-from mapproof.model.language.circuit import Circuit, dimacs
 from mapproof.model.language.concrete import Event
 from mapproof.model.language.errors import DesignError
 from mapproof.model.language.latches import Sequential
@@ -26,10 +25,10 @@ from mapproof.model.language.property import Property
 
 from .atoms import Atoms, Cube
 from .orbits import Orbits
+from .sat import GateSolver
 from .trace import Cell, Run
 
 ENGINE = "minisat"
-SLICE = 2000  # conflicts between two looks at the clock
 ROUNDS = 12  # counterexamples to the images of one clause before they are given up
 
 
@@ -69,61 +68,6 @@ def pdr(
     return _Pdr(sequential, prop, monotonic() + timeout, progress).result()
 
 
-class _Sat:
-    """Gates in an incremental solver, loaded as they are needed; extra variables above them."""
-
-    def __init__(self, circuit: Circuit, deadline: float) -> None:
-        self.circuit = circuit
-        self.deadline = deadline
-        self._sat = Minisat22()
-        self._done: set[int] = {0}
-        self._next = len(circuit.fanin)
-        self._sat.add_clause([self._next])
-        self._true = self._next
-
-    def fresh(self) -> int:
-        """A new variable."""
-        self._next += 1
-        return self._next
-
-    def lit(self, literal: int) -> int:
-        """A circuit literal for use in clauses."""
-        if literal < 2:
-            return self._true if literal == c.TRUE else -self._true
-        gate = literal >> 1
-        if gate not in self._done:
-            for clause in self.circuit.clauses([literal], self._done):
-                self._sat.add_clause(clause)
-        return dimacs(literal)
-
-    def add(self, clause: Sequence[int]) -> None:
-        self._sat.add_clause(clause)
-
-    def solve(self, assumptions: Sequence[int]) -> bool:
-        while True:
-            self._sat.conf_budget(SLICE)
-            answer = self._sat.solve_limited(assumptions=assumptions)
-            if monotonic() > self.deadline:
-                raise TimeoutError("time limit")
-            if answer is not None:
-                return bool(answer)
-
-    def core(self) -> set[int]:
-        return set(self._sat.get_core() or ())
-
-    def model(self) -> Callable[[int], bool]:
-        """The truth of circuit literals that were loaded (false elsewhere)."""
-        values: list[int] = self._sat.get_model() or []
-        size = len(values)
-
-        def true(literal: int) -> bool:
-            gate = literal >> 1
-            positive = 0 < gate <= size and values[gate - 1] > 0
-            return positive != bool(literal & 1)
-
-        return true
-
-
 @dataclass(frozen=True)
 class _Duty:
     """A cube to be excluded: every state in it comes to a violation by these events."""
@@ -148,8 +92,8 @@ class _Pdr:
         self.circuit = sequential.circuit
         self.atoms = Atoms(sequential)
         self.orbits = Orbits(self.atoms)
-        self.sat = _Sat(self.circuit, deadline)
-        self.starts = _Sat(self.circuit, deadline)
+        self.sat = GateSolver(self.circuit, deadline, Minisat22)
+        self.starts = GateSolver(self.circuit, deadline, Minisat22)
         self.starts.add([self.starts.lit(sequential.possible)])
         self.sat.add([self.sat.lit(sequential.facts)])
         self.enabled = self.sat.lit(sequential.enabled)

@@ -20,14 +20,19 @@ def version() -> str:
     return f"cvc5 {_cvc5().__version__}"
 
 
-def solve_text(text: str, milliseconds: int) -> Outcome:
+def solve_text(text: str, milliseconds: int, effort: int = 0) -> Outcome:
     """Solve one SMT-LIB 2 script.
 
+    ``effort`` bounds the work in cvc5's own unit, which does not depend on the machine (0: no bound).
     Raises ValueError if cvc5 cannot read the text.
     """
     cvc5 = _cvc5()
     solver = cvc5.Solver(cvc5.TermManager())
     solver.setOption("tlimit-per", str(max(1, milliseconds)))
+    # Matching alone leaves some quantifiers without the instance that a proof needs.
+    solver.setOption("enum-inst", "true")
+    if effort:
+        solver.setOption("rlimit-per", str(effort))
     parser = cvc5.InputParser(solver)
     asks = WITH_CORE in text
     whole = text + "(get-unsat-core)\n" * asks

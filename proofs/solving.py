@@ -35,7 +35,7 @@ def _solve(solver: str, text: str, milliseconds: int, effort: int) -> tuple[Outc
         return Z3().solve(text, milliseconds, effort), version()
     from . import second
 
-    return second.solve_text(text, milliseconds), second.version()
+    return second.solve_text(text, milliseconds, effort), second.version()
 
 
 def _answer(request: dict[str, Any]) -> dict[str, Any]:

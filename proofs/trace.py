@@ -58,9 +58,13 @@ class Trace:
 
     def changes(self, step: int) -> list[Change]:
         """What the step (counted from 0) changed, in the order of the state's declaration."""
-        old, new = self.states[step], self.states[step + 1]
-        layout = self.machine.layout
-        return [Change(c, key, old[i], new[i]) for c, key, i in layout.cells() if old[i] != new[i]]
+        return differences(self.machine, self.states[step], self.states[step + 1])
+
+
+def differences(machine: Machine, old: State, new: State) -> list[Change]:
+    """The entries in which two states differ, in the order of the state's declaration."""
+    cells = machine.layout.cells()
+    return [Change(c, key, old[i], new[i]) for c, key, i in cells if old[i] != new[i]]
 
 
 def replay(

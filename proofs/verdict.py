@@ -6,10 +6,12 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from .lemma import Lemma
 from .trace import Trace
 
 if TYPE_CHECKING:
     from .certificate import Certificate
+    from .cti import Cti
 
 
 class Verdict(StrEnum):
@@ -35,7 +37,9 @@ class Result:
 
     depth: length of the trace, or the depth that was searched; None where it has no meaning.
     lemmas: names of the invariants that the proof uses besides the property itself.
+    inferred: those of them that nobody has written down.
     checked_by: solvers (with version) that confirmed the verdict besides the one that found it.
+    cti: of a claim that is neither proved nor violated, a step that no known invariant rules out.
     certificate: the proof, where it was asked for; certificate_file: where it was written.
     reason: why nothing more could be said; also the operation at which an induction fails.
     """
@@ -48,7 +52,9 @@ class Result:
     depth: int | None = None
     trace: Trace | None = None
     replayed: bool = False
+    cti: Cti | None = None
     lemmas: tuple[str, ...] = ()
+    inferred: tuple[Lemma, ...] = ()
     assumptions: tuple[str, ...] = ()
     checked_by: tuple[str, ...] = ()
     solver: str = ""
@@ -60,6 +66,10 @@ class Result:
 
     def __bool__(self) -> NoReturn:
         raise TypeError("a result is not a truth value: compare result.verdict with a Verdict")
+
+    def shown(self) -> Trace | None:
+        """What there is to look at: the trace, or else the step of the CTI."""
+        return self.trace if self.trace is not None or self.cti is None else self.cti.trace
 
     def but(self, **changes: Any) -> Result:
         """The same result with other fields."""

@@ -57,6 +57,43 @@ def verified(content: str | bytes, about: Design[Any] | None = None, **more: Any
     return Verifier(**more).verify(data, lambda _: about)
 
 
+# Lemmas that nobody wrote.
+
+
+@pytest.mark.parametrize("name", ["kpt", "vmalloc-pae-2019"])
+def test_inferred_lemmas_are_invariants_like_others(name: str) -> None:
+    results = check(design(name), Options(lemmas="infer", certify=True))
+    written = {p.name for p in (*design(name).properties, *design(name).lemmas)}
+    verifier, unheard = Verifier(), 0
+    for result in results:
+        made = result.certificate
+        assert made is not None
+        checked = verifier.verify(made.text().encode(), lambda _: design(name))
+        assert (checked.standing, checked.reason, checked.bound) == (Standing.PROVED, "", True)
+        if isinstance(made, AnySize):
+            stated = {s.name: s.tree for s in made.lemmas}
+            inferred = {x.name: x.closed() for x in result.inferred}
+            assert set(stated) == set(result.lemmas)
+            assert stated | inferred == stated
+            assert not written & set(inferred)
+            unheard += len(inferred)
+    assert unheard
+
+
+@pytest.mark.parametrize("bend", [lambda _: TRUE_NODE, nodes.negate])
+def test_an_inferred_lemma_cannot_be_bent(bend: Callable[[Node], Node]) -> None:
+    (result,) = check(design("kpt"), Options(lemmas="infer", certify=True, only=["P1"]))
+    made = result.certificate
+    assert isinstance(made, AnySize)
+    name = result.inferred[0].name
+    tree = bend(result.inferred[0].closed())
+    bent_lemmas = tuple(replace(s, tree=tree) if s.name == name else s for s in made.lemmas)
+    forged = regenerated(replace(made, invariants=bent_lemmas)).text()
+    checked = verified(forged, design("kpt"), solvers=["z3"])
+    assert checked.standing is Standing.REJECTED
+    assert "does not hold" in checked.reason
+
+
 # Round trips.
 
 

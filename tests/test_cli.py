@@ -24,6 +24,7 @@ from mapproof.proofs.verdict import Result as Checked
 
 GOLDEN = Path(__file__).parent / "golden"
 REGENERATE = "MAPPROOF_REGENERATE"
+COUNTING = str(Path(__file__).parent / "designs" / "counting.py")
 
 
 def mapproof(*arguments: str, color: bool = False) -> Result:
@@ -55,6 +56,8 @@ def masked(text: str) -> str:
         ("check-kpt-buggy", ("check", "kpt-buggy"), 1),
         ("check-kpt-bugpgd", ("check", "kpt-bugpgd"), 1),
         ("check-one-property", ("check", "kpt-bugpgd::P2", "kpt::P1"), 1),
+        ("check-lemmas", ("check", "kpt", "--lemmas", "infer", "--show-lemmas"), 0),
+        ("check-not-proved", ("check", COUNTING), 0),
         ("review-kpt", ("review", "kpt-buggy", "kpt"), 0),
         ("list", ("list",), 0),
         ("explain-property", ("explain", "P1"), 0),
@@ -185,6 +188,19 @@ def test_version() -> None:
 def test_defaults_are_those_of_the_engine() -> None:
     defaults = {p.name: p.default for p in main.commands["check"].params}
     assert (defaults["depth"], defaults["timeout"]) == (Options().depth, Options().timeout)
+
+
+def test_whose_lemmas_are_used(tmp_path: Path) -> None:
+    bare = tmp_path / "bare.py"
+    bare.write_text(
+        "from mapproof.model.designs.kpt import kpt\nbare = kpt.but(name='bare', lemmas=[])\n"
+    )
+    assert " inferred; --show-lemmas" in mapproof("check", str(bare)).stdout
+    assert "inferred" not in mapproof("check", "kpt").stdout
+    assert "proved-at-scope" in mapproof("check", str(bare), "--lemmas", "given").stdout
+    said = mapproof("check", "kpt", "--lemmas", "infer").stdout
+    assert "mapped_once" not in said  # a lemma of the design
+    assert "1 lemma was inferred; --show-lemmas" in said
 
 
 def test_targets_are_merged() -> None:

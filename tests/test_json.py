@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,9 @@ SCHEMA: dict[str, Any] = json.loads(
     (Path(mapproof.__file__).parent / "results.schema.json").read_text(encoding="utf-8")
 )
 VALIDATOR: Any = jsonschema.Draft202012Validator(SCHEMA)
+
+
+COUNTING = str(Path(__file__).parent / "designs" / "counting.py")
 
 
 def printed(*arguments: str, code: int = 0) -> dict[str, Any]:
@@ -38,6 +42,8 @@ def test_schema_is_a_schema() -> None:
         (("check", "kpt-buggy", "kpt-bugpgd"), 1),
         (("check", "kaiser-v1::shadow_maps_only_allowed"), 1),
         (("review", "kpt-bugpgd", "kpt"), 0),
+        (("check", "kpt", "--lemmas", "infer"), 0),
+        (("check", COUNTING), 0),
     ],
 )
 def test_valid(arguments: tuple[str, ...], code: int) -> None:
@@ -55,7 +61,9 @@ def bare_design(folder: Path) -> str:
 
 def test_what_it_says_of_a_proof_at_a_scope(tmp_path: Path) -> None:
     target = bare_design(tmp_path)
-    (result,) = (document := printed("check", target, "--require-proof"))["results"]
+    (result,) = (document := printed("check", target, "--lemmas", "given", "--require-proof"))[
+        "results"
+    ]
     VALIDATOR.validate(document)
     assert (result["verdict"], result["depth"]) == ("proved-at-scope", None)
     assert result["scope"] == {"frame": 4, "mm": 2, "userpage": 2, "kernelpage": 3}
@@ -66,13 +74,15 @@ def test_what_it_says_of_a_proof_at_a_scope(tmp_path: Path) -> None:
 def test_what_it_says_of_a_bounded_search(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("mapproof.proofs.check.settle", lambda *_: Settled(reason="time limit"))
     target = bare_design(tmp_path)
-    (result,) = (document := printed("check", target, "--depth", "3"))["results"]
+    (result,) = (document := printed("check", target, "--lemmas", "given", "--depth", "3"))[
+        "results"
+    ]
     VALIDATOR.validate(document)
     assert (result["verdict"], result["depth"]) == ("holds-to-depth", 3)
     assert result["scope"] == {"frame": 4, "mm": 2, "userpage": 2, "kernelpage": 3}
     assert result["reason"].startswith("not proved: ")
     assert (result["trace"], result["checked_by"]) == (None, [])
-    printed("check", target, "--depth", "3", "--require-proof", code=3)
+    printed("check", target, "--lemmas", "given", "--depth", "3", "--require-proof", code=3)
 
 
 def test_what_it_says_of_a_counterexample() -> None:
@@ -104,7 +114,9 @@ def test_what_it_says_of_a_counterexample() -> None:
         ],
         "witness": {"m": "mm0", "k": "ffff888001001000"},
         "replayed": True,
+        "cti": None,
         "lemmas": [],
+        "inferred": [],
         "certificate": None,
         "checked_by": ["concrete replay"],
         "solver": "glucose",
@@ -119,6 +131,33 @@ def test_what_it_says_of_a_proof() -> None:
     assert (result["scope"], result["depth"], result["trace"]) == (None, None, None)
     assert "user_half_maps_own_frames" in result["lemmas"]
     assert result["checked_by"]
+
+
+def test_what_it_says_of_inferred_lemmas() -> None:
+    (result,) = printed("check", "kpt::P1", "--lemmas", "infer")["results"]
+    (lemma,) = result["inferred"]
+    assert lemma["name"] in result["lemmas"]
+    assert lemma["text"].startswith(f"@always\ndef {lemma['name']}(")
+    assert not [name for name in result["lemmas"] if re.fullmatch(r"lemma_\d+", name)]
+
+
+def test_what_it_says_of_a_step_that_nothing_rules_out() -> None:
+    (result,) = printed("check", COUNTING)["results"]
+    assert result["trace"] is None
+    assert result["cti"] == {
+        "scope": {"frame": 2},
+        "before": {"reserved[frame1]": {"initial": "yes", "value": "no"}},
+        "step": {
+            "operation": "map_page",
+            "kernel": "mm/memory.c: do_anonymous_page()",
+            "args": {"f": "frame0", "g": "frame1"},
+            "changes": {
+                "reserved[frame0]": {"old": "yes", "new": "no"},
+                "mapped[frame1]": {"old": "no", "new": "yes"},
+            },
+        },
+        "witness": {"g": "frame0"},
+    }
 
 
 def test_roles_in_a_review() -> None:
@@ -153,6 +192,8 @@ def test_what_could_not_be_checked_is_said(tmp_path: Path) -> None:
         {"verdict": "holds-to-depth", "depth": None},
         {"lemmas": "none"},
         {"scope": {"mm": 0}},
+        {"cti": {}},
+        {"inferred": [{"name": "x"}]},
     ],
 )
 def test_schema_rejects(change: dict[str, Any]) -> None:

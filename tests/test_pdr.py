@@ -181,7 +181,7 @@ def test_the_time_limit_is_kept() -> None:
 
 
 def test_what_is_not_inductive_for_any_size_is_proved_at_the_scope() -> None:
-    one, two, both = check(BARE)
+    one, two, both = check(BARE, Options(lemmas="given"))
     for result in (one, both):
         assert result.verdict is Verdict.PROVED_AT_SCOPE
         assert result.scope == {"mm": 2, "userpage": 2, "kernelpage": 3, "frame": 4}

@@ -10,9 +10,9 @@ graph  ``caption``  plain words, may have several lines: which step, what is vio
 node   ``label``    text, may have several lines: name, then address
 node   ``kind``     ``mm``, ``cpu``, ``root``, ``table``, ``frame`` or ``address``
 node   ``rank``     column, an integer: 0 mm and cpu, 1 roots, 2.. tables, last frames
-node   ``mark``     optional: ``changed`` or ``violates``
+node   ``mark``     optional: ``changed``, ``violates`` or ``breaks``
 edge   ``label``    the entry as text, such as ``[273] P RW NX``
-edge   ``mark``     optional: ``changed``, ``violates`` or ``removed``
+edge   ``mark``     optional: ``changed``, ``violates``, ``breaks`` or ``removed``
 =====  ===========  =================================================================
 
 Parallel edges are allowed. A node is drawn as a box with one row for each labelled edge that

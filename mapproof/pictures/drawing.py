@@ -33,10 +33,13 @@ CHANGED: Final = Mark(
 VIOLATES: Final = Mark(
     "violates", "! ", "violates the property", "#C43C00", "#FFE1D1", "dashed", "9 4", 3.6
 )
+BREAKS: Final = Mark(  # of what is not known to happen: nobody may take it for a violation
+    "breaks", "? ", "would break the property", "#6A3D9A", "#EDE3F6", "dashed", "3 3", 3.0
+)
 REMOVED: Final = Mark(
     "removed", "- ", "removed by this step", "#777777", "#F1F1F1", "dotted", "2 4", 2.0
 )
-MARKS: Final = {mark.name: mark for mark in (CHANGED, VIOLATES, REMOVED)}
+MARKS: Final = {mark.name: mark for mark in (CHANGED, VIOLATES, BREAKS, REMOVED)}
 HEADS: Final = {  # colour of the heading by kind
     "mm": "#FFF0B8",
     "cpu": "#FFF0B8",

@@ -47,7 +47,7 @@ class Machine:
         self.layout = Layout(system, scope)
         # One byte per entry unless a sort is too large for that.
         largest = max((scope[c.value] for c in self.layout.offset), default=1)
-        self._freeze: Callable[[Any], State] = bytes if largest <= 256 else tuple
+        self.freeze: Callable[[Any], State] = bytes if largest <= 256 else tuple
         self._thaw: Callable[[Any], Any] = bytearray if largest <= 256 else list
         self._tables = {f"T{i}": t for i, t in enumerate(self.layout.table.values())}
         self._table_name = dict(zip(self.layout.table, self._tables, strict=True))
@@ -170,7 +170,7 @@ class Machine:
                 yield f"{guard}t[{offset + place}] = {self._code(update.value, inner)}"
 
     def _function(self, name: str, lines: list[str]) -> Callable[..., Any]:
-        space: dict[str, Any] = {**self._tables, "freeze": self._freeze, "thaw": self._thaw}
+        space: dict[str, Any] = {**self._tables, "freeze": self.freeze, "thaw": self._thaw}
         exec(compile("\n".join(lines), "<concrete reading>", "exec"), space)
         function: Callable[..., Any] = space[name]
         return function
@@ -238,7 +238,7 @@ class Machine:
         for axiom in self.system.axioms:
             if not self.evaluate(axiom, before):
                 return None
-        return self.fire(self._freeze(before), Event(self.system.init, ()))
+        return self.fire(self.freeze(before), Event(self.system.init, ()))
 
     def initial_states(self) -> Iterator[State]:
         """Every initial state, once."""
@@ -280,6 +280,17 @@ class Machine:
             )
         values = [env[v] for v in variables] if env else []
         return int(function(state, state if new is None else new, *values))
+
+    def states_where(self, term: Node, variables: Sequence[Node]) -> Callable[..., int]:
+        """A function of a list of states and of values of the variables: bit i of the result is the
+        truth of a Bool term in state i."""
+        names: dict[Node, Code] = {v: f"v{i}" for i, v in enumerate(variables)}
+        lines = [
+            f"def f({', '.join(['states', *map(str, names.values())])}):",
+            f" bits = ['1' if {self._code(term, names)} else '0' for s in reversed(states)]",
+            " return int(''.join(bits) or '0', 2)",
+        ]
+        return self._function("f", lines)
 
     def cell(self, state: State, c: Component, key: tuple[int, ...]) -> int:
         """One entry of a map."""

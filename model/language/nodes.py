@@ -52,10 +52,15 @@ class Component:
     value: Any
     rigid: bool = False
     given: Callable[..., Any] | None = field(default=None, compare=False)
-    local: bool = False
+    local: bool = field(default=False, compare=False)
 
     def __hash__(self) -> int:
         return hash(self.name)  # sets of components are at the heart of every proof
+
+
+def is_finite(sort: Any) -> bool:
+    """Bool or an enumeration: a sort that has the same values on machines of any size."""
+    return sort is BOOL or hasattr(sort, "values")
 
 
 class Node:
@@ -366,6 +371,15 @@ def _under_binder(n: Node, mapping: dict[Node, Node]) -> Node:
     return close(n.op, bound, substitute(n.args[0], inner))
 
 
+def replace_term(node: Node, old: Node, new: Node) -> Node:
+    """Replace a subterm wherever it occurs; it must not have variables that are bound around it."""
+    if node == old:
+        return new
+    if not node.args:
+        return node
+    return rebuild(node, tuple(replace_term(a, old, new) for a in node.args))
+
+
 def rewrite_reads(node: Node, rewrite: Callable[[Component, int, tuple[Node, ...]], Node]) -> Node:
     """Replace every read of the state, innermost first."""
     memo: dict[Node, Node] = {}
@@ -428,19 +442,19 @@ def show(node: Node, name: Callable[[Node], str | None] = lambda _: None) -> str
             component, epoch = node.data
             prefix = "new." if epoch else ""
             return f"{prefix}{component.name}" + (f"[{', '.join(parts)}]" if parts else "")
-        case "not" if node.args[0].op == "eq":
-            return show(node.args[0], name).replace(" == ", " != ", 1)
+        case "not" if node.args[0].op == "eq" and name(node.args[0]) is None:
+            return " != ".join(_bracket(a, show(a, name), name) for a in node.args[0].args)
         case "not" if node.args[0].op == "is_some":
             return f"{show(node.args[0].args[0], name)}.is_none"
         case "not":
-            return f"~{_bracket(node.args[0], parts[0])}"
+            return f"~{_bracket(node.args[0], parts[0], name)}"
         case "or" if node.args[0].op == "not" and len(node.args) > 1:
             return _implication(node, name)
         case "and" | "or":
-            texts = (_bracket(a, p) for a, p in zip(node.args, parts, strict=True))
+            texts = (_bracket(a, p, name) for a, p in zip(node.args, parts, strict=True))
             return _INFIX[node.op].join(texts)
         case "eq":
-            return " == ".join(_bracket(a, p) for a, p in zip(node.args, parts, strict=True))
+            return " == ".join(_bracket(a, p, name) for a, p in zip(node.args, parts, strict=True))
         case "ite":
             return f"ite({', '.join(parts)})"
         case "none":
@@ -461,12 +475,13 @@ def _implication(node: Node, name: Callable[[Node], str | None]) -> str:
     given = [negate(a) for a in node.args if a.op == "not"]
     then = [a for a in node.args if a.op != "not"] or [negate(given.pop())]
     left, right = conj(given), disj(then)
-    return f"{_bracket(left, show(left, name))}.implies({show(right, name)})"
+    return f"{_bracket(left, show(left, name), name)}.implies({show(right, name)})"
 
 
-def _bracket(node: Node, text: str) -> str:
-    infix = node.op in ("and", "or", "eq") or (node.op == "not" and node.args[0].op == "eq")
-    return f"({text})" if infix else text
+def _bracket(node: Node, text: str, name: Callable[[Node], str | None]) -> str:
+    inner = node.args[0] if node.op == "not" else node
+    infix = inner.op == "eq" or node.op in ("and", "or")
+    return f"({text})" if infix and name(inner) is None else text
 
 
 def variable_name(node: Node) -> str:

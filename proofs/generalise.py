@@ -1,0 +1,184 @@
+"""From literals that no reached state has together to a lemma: fewer literals, more general terms."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import count
+from typing import Any
+
+from mapproof.model.language import nodes
+from mapproof.model.language.design import System
+from mapproof.model.language.nodes import BOOL, QUANTIFIERS, Node, OptOf, negate
+from mapproof.model.language.terms import Enumeration
+from mapproof.model.language.unbounded import Scripts, after
+
+from .lemma import Lemma
+from .obligations import Obligation
+from .samples import Evidence, Samples
+from .worker import NOW, shared
+
+EFFORT = 40_000  # of z3, for whether a clause holds at the start
+
+
+class NothingToSay(Exception):
+    """No clause that excludes the literals can be an invariant."""
+
+
+class Generaliser:
+    """Makes clauses of literals, judged by reached states."""
+
+    def __init__(self, design: str, system: System, samples: Samples, deadline: float) -> None:
+        self.design = design
+        self.system = system
+        self.samples = samples
+        self.deadline = deadline
+        self._banned: set[Node] = set()
+        self._started: dict[Node, bool] = {}
+        self._scripts = Scripts()
+        self._fresh = count()
+
+    def ban(self, lemma: Lemma) -> None:
+        """Never make this clause again."""
+        self._banned.add(lemma.clause)
+
+    def clause(self, literals: Sequence[Node]) -> Node | None:
+        """The lightest clause found that the literals make false and no reached state does; None if
+        one more state of the pool has to be looked at."""
+        literals = [self._plain(x) for x in literals]
+        occurs = Evidence(self.samples).occurs
+
+        def refused(cube: Sequence[Node]) -> bool:
+            return occurs(cube) or not self._allowed(_clause(cube))
+
+        found = [c for c in self._clauses(literals, occurs) if self._allowed(c)]
+        if not found:
+            found = list(self._clauses(literals, refused))
+            found = [c for c in found if self._allowed(c)]
+        if not found:
+            raise NothingToSay
+        best = min(found, key=_weight)
+        against = self.samples.refuting(Lemma(best, "candidate").closed())
+        if against is None:
+            return best
+        self.samples.add(against)
+        return None
+
+    def _allowed(self, clause: Node) -> bool:
+        """Not banned, and true at the start of a machine of any size."""
+        if clause not in self._started:
+            start, lemma = self.system.init, Lemma(clause, "candidate")
+            cell = Obligation(self.design, start, lemma, after(lemma.closed(1), start), True)
+            self._started[clause] = cell.trivial or self._met(cell)
+        return self._started[clause] and clause not in self._banned
+
+    def _met(self, cell: Obligation) -> bool:
+        text = cell.text(self._scripts, self.system, ())
+        return shared().submit("z3", text, self.deadline, EFFORT, NOW).result().answer == "unsat"
+
+    # Making them.
+
+    def _clauses(
+        self, literals: list[Node], occurs: Callable[[Sequence[Node]], bool]
+    ) -> Iterator[Node]:
+        """Clauses, by some orders in which literals are dropped, before or after terms are widened."""
+        found: dict[Node, None] = {}
+        for cube in dict.fromkeys((tuple(self._widened(literals, occurs)), tuple(literals))):
+            for order in _orders(cube):
+                kept = list(cube)
+                for x in order:
+                    less = [k for k in kept if k is not x]
+                    if less and not occurs(less):
+                        kept = less
+                found[_clause(self._widened(_substituted(kept), occurs))] = None
+        yield from found
+
+    def _plain(self, literal: Node) -> Node:
+        """An equality of two values of a one-to-one rigid map, as an equality of the keys."""
+        atom = literal.args[0] if literal.op == "not" else literal
+        if atom.op == "eq":
+            a, b = atom.args
+            if a.op == b.op == "read" and a.data == b.data and a.data[0].rigid:
+                equal = nodes.conj(map(nodes.eq, a.args, b.args))
+                single = equal.op in ("eq", "bool")
+                if single and self.samples.occurrence([atom, negate(equal)]) is None:
+                    return equal if literal is atom else negate(equal)
+        return literal
+
+    def _widened(
+        self, literals: list[Node], occurs: Callable[[Sequence[Node]], bool]
+    ) -> list[Node]:
+        """The literals with terms replaced by variables, the largest first, where nothing objects."""
+        tried: set[Node] = set()
+        while True:
+            inside = (n for x in literals for n in nodes.nodes_of(x))
+            terms = {n for n in inside if _is_element(n)} - tried
+            if not terms:
+                return literals
+            term = min(terms, key=lambda n: (-_size(n), repr(n)))
+            tried.add(term)
+            variable = nodes.var(term.sort, f"any{next(self._fresh)}")
+            wider = [nodes.replace_term(x, term, variable) for x in literals]
+            if not occurs(wider):
+                literals = wider
+
+
+def _orders(cube: Iterable[Node]) -> Iterator[list[Node]]:
+    """Orders in which to try to do without literals: quantified ones and those about something else
+    first, then heavy ones, or many variables, or late or early ones."""
+    literals = list(cube)
+    heavy = sorted(literals, key=lambda x: -_size(x))
+    for way in (heavy, sorted(heavy, key=lambda x: -len(x.free)), literals[::-1], literals):
+        yield sorted(way, key=lambda x: (not _quantified(x), not _isolated(x, literals)))
+
+
+def _quantified(literal: Node) -> bool:
+    return (literal.args[0] if literal.op == "not" else literal).op in QUANTIFIERS
+
+
+def _isolated(literal: Node, literals: Sequence[Node]) -> bool:
+    """Nothing else is said of what it is about."""
+    return not any(x.free & literal.free for x in literals if x is not literal)
+
+
+def _is_element(node: Node) -> bool:
+    """A term over variables whose value is an element."""
+    bound = any(isinstance(v.data, tuple) for v in node.free)
+    if node.op not in ("read", "value") or not node.free or bound:
+        return False
+    sort = node.sort
+    return sort is not BOOL and not isinstance(sort, OptOf) and not issubclass(sort, Enumeration)
+
+
+def _substituted(literals: list[Node]) -> list[Node]:
+    """Without variables that the literals make equal to a term."""
+    for x in literals:
+        for v, t in (x.args, x.args[::-1]) if x.op == "eq" else ():
+            if v.op == "var" and v not in t.free:
+                rest = (nodes.substitute(y, {v: t}) for y in literals if y is not x)
+                return _substituted([y for y in rest if y.op != "bool"])
+    return literals
+
+
+def _clause(cube: Sequence[Node]) -> Node:
+    """That no elements make all literals true; variables are named after their sorts."""
+    numbers: dict[Any, int] = {}
+    names: dict[Node, Node] = {}
+
+    def visit(n: Node) -> None:
+        if n.op == "var" and n not in names and not isinstance(n.data, tuple):
+            number = numbers[n.sort] = numbers.get(n.sort, -1) + 1
+            names[n] = nodes.var(n.sort, f"{n.sort.__name__.lower()}{number or ''}")
+        for arg in n.args:
+            visit(arg)
+
+    for x in cube:
+        visit(x)
+    return nodes.substitute(nodes.disj(map(negate, cube)), names)
+
+
+def _size(node: Node) -> int:
+    return sum(1 for _ in nodes.nodes_of(node))
+
+
+def _weight(clause: Node) -> tuple[int, int, str]:
+    return len(clause.args) if clause.op == "or" else 1, _size(clause), repr(clause)
