@@ -10,6 +10,7 @@ from mapproof.proofs.explore import Explored
 from mapproof.proofs.trace import Trace
 from mapproof.proofs.verdict import Result
 
+from .claims import Claim
 from .naming import Naming
 from .text import changes
 
@@ -19,16 +20,20 @@ Role = str | None
 
 
 def results_json(
-    results: Sequence[tuple[Result, Role]], errors: Sequence[str] = (), *, interrupted: bool = False
+    results: Sequence[tuple[Result, Role]],
+    errors: Sequence[str] = (),
+    *,
+    interrupted: bool = False,
+    claims: Sequence[Claim] = (),
 ) -> str:
     """The results of a command as one JSON document.
 
     A result may have a role, such as "before" and "after" in a review.  ``errors`` are the messages
-    of designs that could not be checked.
+    of designs that could not be checked; ``claims`` are results that the ledger has expectations of.
     """
     document: dict[str, Any] = {
         "version": VERSION,
-        "results": [_result(result, role) for result, role in results],
+        "results": [_result(result, role) for result, role in results] + [*map(_claim, claims)],
     }
     if errors:
         document["errors"] = list(errors)
@@ -75,6 +80,15 @@ def _result(result: Result, role: Role) -> dict[str, Any]:
         "assumptions": list(result.assumptions),
         "reason": result.reason or None,
         "seconds": round(result.seconds, 3),
+    }
+
+
+def _claim(claim: Claim) -> dict[str, Any]:
+    return {
+        **_result(claim.result, claim.role),
+        "defect": claim.defect.id,
+        "expected": claim.expected,
+        "met": claim.met,
     }
 
 

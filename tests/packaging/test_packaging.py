@@ -13,7 +13,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 FOLDERS = ("model", "properties", "proofs")
-DATA = ("py.typed", "*.schema.json")
+DATA = ("py.typed", "*.schema.json", "*.toml")
 
 # One worker runs this file, so that the wheel is built once.
 pytestmark = pytest.mark.xdist_group("packaging")
