@@ -7,8 +7,9 @@ no design here can show, and why.  The files say what is expected; :func:`met` c
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from functools import cache
 from importlib import resources
 from typing import Any, Literal
@@ -31,8 +32,8 @@ CONFIDENCE = {
 class Defect:
     """One row of the ledger.
 
-    story: the operations of the shortest run that shows it; steps of different actors may come in
-    another order.  verdict: what is expected of the fixed design; reason: why not ``proved``.
+    story: the operations of the shortest run that shows it, ``*`` for any part of a name where it
+    does not matter; steps of different actors may come in another order.  verdict: what is expected of the fixed design; reason: why not ``proved``.
     confidence: one or more keys of :data:`CONFIDENCE`, as "H" or "V/M".
     """
 
@@ -67,8 +68,20 @@ def met(defect: Defect, role: Role, result: Result) -> bool:
         return result.verdict is defect.verdict
     if result.verdict is not Verdict.VIOLATED or result.trace is None:
         return False
-    happened = [event.transition.name for event in result.trace.events]
-    return sorted(happened) == sorted(defect.story) and happened[-1:] == list(defect.story[-1:])
+    return tells([event.transition.name for event in result.trace.events], defect.story)
+
+
+def tells(happened: Sequence[str], story: Sequence[str]) -> bool:
+    """A run has the steps of a story, in any order but for the last one."""
+    if len(happened) != len(story) or not fnmatchcase(happened[-1], story[-1]):
+        return False
+    left = list(happened)
+    for wanted in sorted(story, key=lambda name: "*" in name):
+        match = next((name for name in left if fnmatchcase(name, wanted)), None)
+        if match is None:
+            return False
+        left.remove(match)
+    return True
 
 
 @cache
