@@ -33,8 +33,9 @@ class Defect:
     """One row of the ledger.
 
     story: the operations of the shortest run that shows it, ``*`` for any part of a name where it
-    does not matter; steps of different actors may come in another order.  verdict: what is expected of the fixed design; reason: why not ``proved``.
-    confidence: one or more keys of :data:`CONFIDENCE`, as "H" or "V/M".
+    does not matter; steps of different actors may come in another order.  verdict: what is expected
+    of the fixed design; reason: why not ``proved``.  confidence: one or more keys of
+    :data:`CONFIDENCE`, as "H" or "V/M".
     """
 
     id: str
