@@ -28,6 +28,7 @@ def solve_text(text: str, milliseconds: int) -> Outcome:
     cvc5 = _cvc5()
     solver = cvc5.Solver(cvc5.TermManager())
     solver.setOption("tlimit-per", str(max(1, milliseconds)))
+    solver.setOption("enum-inst", "true")  # before it gives up, it tries every term of a sort
     parser = cvc5.InputParser(solver)
     parser.setStringInput(cvc5.InputLanguage.SMT_LIB_2_6, text + "(get-unsat-core)\n", "obligation")
     symbols = parser.getSymbolManager()
