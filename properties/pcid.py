@@ -61,9 +61,7 @@ def _counted(s: Pcids, cpu: Cpu, a: Asid, m: Mm, va: Va, entry: Opt[Frame]) -> B
 
 
 @always
-def kernel_entries_are_as_new_as_their_count(
-    s: Pcids, cpu: Cpu, a: Asid, m: Mm, va: Va
-) -> Bool:
+def kernel_entries_are_as_new_as_their_count(s: Pcids, cpu: Cpu, a: Asid, m: Mm, va: Va) -> Bool:
     """Kernel-PCID entries of an identifier that has a process and is not behind, nor about to be
     flushed, are mappings, or somebody is about to count their flush."""
     return _counted(s, cpu, a, m, va, s.kernel_tlb[cpu, a, va])

@@ -30,6 +30,12 @@ class TwoPcids(State):
     user_tlb: Map[tuple[Cpu, Va], Opt[Frame]]
 
 
+class GlobalTlb(TwoPcids):
+    """Beside those, entries of global pages, which are used under every PCID (section 4.10.2.4)."""
+
+    global_tlb: Map[tuple[Cpu, Va], Opt[Frame]]
+
+
 class Tlb(State):
     """The TLB of a CPU that uses a pair of PCIDs for each of its last processes."""
 

@@ -197,9 +197,7 @@ def unmap_ldt_struct(s: Ldt, m: Mm) -> Step:
 def free_ldt_struct(s: Ldt, m: Mm) -> Step:
     """When all have flushed, free the old LDT."""
     page, had = s.write.page[m], s.write.old[m].is_some
-    return Step(
-        when=s.answered(m), then=[s.free.fill(lambda f: TRUE, lambda f: had & (f == page))]
-    )
+    return Step(when=s.answered(m), then=[s.free.fill(lambda f: TRUE, lambda f: had & (f == page))])
 
 
 @operation(kernel="arch/x86/kernel/ldt.c: flush_ldt()")
@@ -224,9 +222,7 @@ def flush_tlb(s: Ldt, cpu: Cpu, m: Mm) -> Step:
     return Step(
         when=asked & ~s.switching[cpu],
         then=[
-            s.tlb.fill(
-                lambda c, n, slot: NONE, lambda c, n, slot: (c == cpu) & (n == m) & running
-            ),
+            s.tlb.fill(lambda c, n, slot: NONE, lambda c, n, slot: (c == cpu) & (n == m) & running),
             s.behind.set((cpu, m), s.behind[cpu, m] & ~running),
             s.write.waits_for.set((m, cpu), FALSE),
         ],

@@ -78,9 +78,7 @@ class Pcids(Tlb):
 
     def awaited(self, cpu: Cpu, m: Mm, va: Va, f: Frame) -> Bool:
         """Somebody has cleared the entry and waits for this CPU."""
-        return exists(
-            Cpu, lambda by: self.unmapping(by, m, va, f) & self.unmap.waits_for[by, cpu]
-        )
+        return exists(Cpu, lambda by: self.unmapping(by, m, va, f) & self.unmap.waits_for[by, cpu])
 
 
 @operation(kernel="arch/x86/mm/tlb.c: initialize_tlbstate_and_flush()")
@@ -237,9 +235,7 @@ def inc_mm_tlb_gen(s: Pcids, cpu: Cpu) -> Step:
 def send_flush(s: Pcids, cpu: Cpu) -> Step:
     """Ask the CPUs in the mask."""
     m = s.unmap.mm[cpu]
-    rest = s.unmap.waits_for.fill(
-        lambda by, c: FALSE, lambda by, c: (by == cpu) & ~s.mask[m, c]
-    )
+    rest = s.unmap.waits_for.fill(lambda by, c: FALSE, lambda by, c: (by == cpu) & ~s.mask[m, c])
     return Step(when=TRUE, then=[rest])
 
 
