@@ -2,7 +2,8 @@
 
 What it checks: user mode sees entry text, and what shares a large page or a PTE page with it, at the
 kernel's own addresses, with the kernel's physical page and global bit; all entry text that the kernel
-has is there whenever user code may run; at the end of boot it is as writable as the kernel's.
+has is there whenever user code may run, and what is global in the kernel's tables; at the end of
+boot it is as writable as the kernel's.
 Why it matters: a page too many can be read by Meltdown; a page too few ends in a fault that cannot be
 taken; copies that disagree about the global bit are machine checks on K8.
 Kernel precedent: 52994c256df3 ("x86/pti: Make sure the user/kernel PTEs match"); S. Liu, 20 August
@@ -13,13 +14,9 @@ Not covered: levels above the PMD, cpu_entry_area, espfix and vsyscall, the mode
 
 from __future__ import annotations
 
-from mapproof.model.language import Bool, always, forall, sometimes
-from mapproof.model.machine.sorts import Cpu, PmdSlot, Va
-from mapproof.model.operations.pti_clone import Half, Image, Kind, Phase, clone
-
-
-def _idle(s: Image) -> Bool:
-    return forall(Cpu, lambda cpu: clone.idle(s, cpu))
+from mapproof.model.language import Bool, always, sometimes
+from mapproof.model.machine.sorts import PmdSlot, Va
+from mapproof.model.operations.pti_clone import Half, Image, Kind, Phase
 
 
 @always
@@ -43,7 +40,7 @@ def copies_have_the_same_page(s: Image, va: Va) -> Bool:
 def entry_text_is_complete(s: Image, va: Va) -> Bool:
     """After the first round, and outside the second, user mode has all entry text there is."""
     user, kernel = s.leaf(Half.USER, va), s.leaf(Half.KERNEL, va)
-    ready = (s.phase.now != Phase.BOOT) & _idle(s)
+    ready = (s.phase.now != Phase.BOOT) & ~s.walking.now
     return (ready & s.entry_text[va] & kernel.frame.is_some).implies(user.frame.is_some)
 
 
@@ -53,6 +50,16 @@ def entry_text_is_as_writable(s: Image, va: Va) -> Bool:
     user, kernel = s.leaf(Half.USER, va), s.leaf(Half.KERNEL, va)
     mapped = (s.phase.now == Phase.FINAL) & s.entry_text[va] & user.frame.is_some
     return mapped.implies(user.writable == kernel.writable)
+
+
+@always
+def global_pages_are_cloned(s: Image, va: Va) -> Bool:
+    """Outside a round, what is global in the kernel's tables is in the user tables; but for pages, not
+    entry text, that share a large page with some, where 32-bit kernels split it between the rounds."""
+    kernel, user = s.leaf(Half.KERNEL, va), s.leaf(Half.USER, va)
+    beside = ~s.entry_text[va] & s.shows_entry_text[s.pmd_index[va]] & ~s.clone_pmds[()]
+    global_ = ~s.walking.now & kernel.frame.is_some & kernel.global_
+    return global_.implies(user.frame.is_some | beside)
 
 
 @sometimes

@@ -49,10 +49,14 @@ def the_walk_starts_at_the_start(s: Image, cpu: Cpu, va: Va) -> Bool:
 
 @always
 def one_walk_in_its_phase(s: Image, a: Cpu, b: Cpu) -> Bool:
-    """One CPU walks, in the phases that have a round."""
+    """One CPU walks while a round is under way, in the phases that have one."""
     walking = ~clone.idle(s, a)
     due = (s.phase.now == Phase.BOOT) | (s.phase.now == Phase.READONLY)
-    return walking.implies(due) & (walking & ~clone.idle(s, b)).implies(a == b)
+    return (
+        walking.implies(s.walking.now)
+        & s.walking.now.implies(due)
+        & (walking & ~clone.idle(s, b)).implies(a == b)
+    )
 
 
 @always
@@ -84,6 +88,29 @@ def user_tables_follow_the_level(s: Image, i: PmdSlot) -> Bool:
     )
 
 
+@always
+def nothing_is_global_before_the_walk(s: Image, h: Half, i: PmdSlot, va: Va) -> Bool:
+    """Before the first round nothing is global."""
+    early = (s.phase.now == Phase.BOOT) & ~s.walking.now
+    return early.implies(~s.pmd_global[h, i] & ~s.pte_global[h, va])
+
+
+@always
+def what_is_global_was_cloned(s: Image, va: Va) -> Bool:
+    """A large page of the kernel's is global if it was cloned; so is a PTE, or the large page that it
+    comes from."""
+    i, kernel, user = s.pmd_index[va], Half.KERNEL, Half.USER
+    large = (s.kind[kernel, i] == Kind.LARGE) & s.pmd_global[kernel, i]
+    small = (
+        (s.kind[kernel, i] == Kind.SMALL)
+        & s.pte_frame[kernel, va].is_some
+        & s.pte_global[kernel, va]
+    )
+    cloned = s.kind[user, i] == Kind.LARGE
+    shared = s.clone_pmds[()].implies(cloned | (s.kind[user, i] == Kind.SHARED))
+    return large.implies(cloned) & small.implies(shared & s.shows_entry_text[i])
+
+
 pti_clone = Design(
     name="pti-clone",
     state=Image,
@@ -97,6 +124,8 @@ pti_clone = Design(
         one_walk_in_its_phase,
         large_copies_are_of_large_pages,
         user_tables_follow_the_level,
+        nothing_is_global_before_the_walk,
+        what_is_global_was_cloned,
     ],
     assumptions=[op.addresses_are_ordered, op.entry_text_is_a_range],
     scope={Cpu: 1, Va: 4, PmdSlot: 2, Frame: 2},

@@ -78,7 +78,7 @@ class Leaf:
 
 
 class Image(State):
-    """kind, pmd_*: PMD entries by half; pte_*: PTEs by half.
+    """walking: a round is under way.  kind, pmd_*: PMD entries by half; pte_*: PTEs by half.
 
     before: the order of addresses; pmd_index: the PMD entry that translates one.  entry_text: the
     address lies in [__entry_text_start, __entry_text_end).  shows_entry_text: some of it lies under
@@ -88,6 +88,7 @@ class Image(State):
     """
 
     phase: Var[Phase]
+    walking: Var[Bool]
     kind: Map[tuple[Half, PmdSlot], Kind]
     pmd_writable: Map[tuple[Half, PmdSlot], Bool]
     pmd_global: Map[tuple[Half, PmdSlot], Bool]
@@ -170,6 +171,7 @@ def boot(s: Image) -> Step:
         when=TRUE,
         then=[
             s.phase.become(Phase.BOOT),
+            s.walking.become(FALSE),
             s.kind.fill(
                 lambda h, i: ite(
                     h == kernel,
@@ -190,7 +192,7 @@ def boot(s: Image) -> Step:
     )
 
 
-@operation(kernel="arch/x86/mm/init_64.c: mark_rodata_ro(), set_memory_ro()")
+@operation(kernel="arch/x86/mm/init_64.c and init_32.c: mark_rodata_ro(), set_memory_ro()")
 def mark_readonly(s: Image) -> Step:
     """Text becomes read-only in the kernel's tables; some large pages are split for that."""
     kernel = Half.KERNEL
@@ -202,7 +204,7 @@ def mark_readonly(s: Image) -> Step:
         return split(h, s.pmd_index[va])
 
     return Step(
-        when=(s.phase.now == Phase.CLONED) & forall(Cpu, lambda cpu: clone.idle(s, cpu)),
+        when=s.phase.now == Phase.CLONED,
         then=[
             s.phase.become(Phase.READONLY),
             s.kind.fill(lambda h, i: Kind.SMALL, split),
@@ -241,8 +243,10 @@ def _pti_clone(
     def start(s: Image, cpu: Cpu, a: Va) -> Step:
         """pti_init() or pti_finalize() begins at the start of the entry text."""
         due = (s.phase.now == Phase.BOOT) | (s.phase.now == Phase.READONLY)
-        alone = forall(Cpu, lambda c: procedure.idle(s, c))
-        return Step(when=due & alone & s.first(a), then=[s.clone.addr.set(cpu, a)])
+        return Step(
+            when=due & ~s.walking.now & s.first(a),
+            then=[s.walking.become(TRUE), s.clone.addr.set(cpu, a)],
+        )
 
     def skip_hole(s: Image, cpu: Cpu, b: Va) -> Step:
         """The PMD entry is empty: go on behind it."""
@@ -306,7 +310,10 @@ def _pti_clone(
         early = s.phase.now == Phase.BOOT
         return Step(
             when=~s.entry_text[s.clone.addr[cpu]],
-            then=[s.phase.become(ite(early, Phase.CLONED, Phase.FINAL))],
+            then=[
+                s.phase.become(ite(early, Phase.CLONED, Phase.FINAL)),
+                s.walking.become(FALSE),
+            ],
         )
 
     procedure.step(to="loop")(start)
@@ -335,4 +342,6 @@ clone_global_in_user_only = _pti_clone(
 @operation(kernel="arch/x86/mm/pti.c: pti_finalize() without pti_clone_entry_text()")
 def finalize_without_clone(s: Image) -> Step:
     """The first process is started."""
-    return Step(when=s.phase.now == Phase.READONLY, then=[s.phase.become(Phase.FINAL)])
+    return Step(
+        when=(s.phase.now == Phase.READONLY) & ~s.walking.now, then=[s.phase.become(Phase.FINAL)]
+    )
