@@ -19,19 +19,23 @@ def _task_user(s: Entry, cpu: Cpu) -> Bool:
     return (stage == Stage.RING3) | (stage == Stage.ENTERED) | (stage == Stage.LEAVING_SWAPGS)
 
 
+def _has_swapped(at: Nested) -> Bool:
+    """An exception there has dealt with GS."""
+    return (at != Nested.OUT) & (at != Nested.ENTERED) & (at != Nested.ENTERED_CR3)
+
+
 def _inside(s: Entry, cpu: Cpu, level: Level, shadow: Bool, user: Bool) -> tuple[Bool, Bool]:
     """What CR3 and GS are where an exception is, given what it interrupted."""
     at = s.nested[cpu, level]
-    untouched = (at == Nested.OUT) | (at == Nested.ENTERED)
-    return (at != Nested.HANDLER) & shadow, untouched & user
+    switched = (at == Nested.HANDLER) | (at == Nested.ENTERED_CR3)
+    return ~switched & shadow, ~_has_swapped(at) & user
 
 
 def _remembers(s: Entry, cpu: Cpu, level: Level, shadow: Bool, user: Bool) -> Bool:
     """An exception has remembered what it interrupted."""
     at = s.nested[cpu, level]
-    gs = (at != Nested.OUT) & (at != Nested.ENTERED)
-    cr3 = gs & (at != Nested.ENTERED_SWAPGS)
-    return gs.implies(s.was_user[cpu, level] == user) & cr3.implies(
+    cr3 = (at != Nested.OUT) & (at != Nested.ENTERED) & (at != Nested.ENTERED_SWAPGS)
+    return _has_swapped(at).implies(s.was_user[cpu, level] == user) & cr3.implies(
         s.was_shadow[cpu, level] == shadow
     )
 
@@ -47,8 +51,8 @@ def exceptions_put_back_what_they_found(s: Entry, cpu: Cpu) -> Bool:
     return paranoid & nmi & (s.cr3_shadow[cpu] == shadow) & (s.gs_user[cpu] == user)
 
 
-entry_pti = Design(
-    name="entry-pti",
+entry_kaiser = Design(
+    name="entry-kaiser",
     state=Entry,
     init=op.boot,
     operations=[
@@ -66,16 +70,29 @@ entry_pti = Design(
     ],
     lemmas=[exceptions_put_back_what_they_found],
     scope={Cpu: 1},
-    doc="""Entry and exit on x86-64 with page table isolation, under exceptions that come between any
-two instructions: whoever cannot know what is loaded looks, and puts it back.""",
-    source="arch/x86/entry/entry_64.S and calling.h of Linux 6.1",
+    doc="""Entry and exit with KAISER, under exceptions that come between any two instructions: whoever
+cannot know what is loaded looks at GS, then at CR3, and puts both back.""",
+    source="H. Dickins, 'kaiser: paranoid_entry pass cr3 need to paranoid_exit', 26 Sep 2017",
 )
 
-entry_cr3_with_swapgs = entry_pti.replacing(
+entry_cr3_with_swapgs = entry_kaiser.replacing(
     op.paranoid_switch_cr3,
     op.paranoid_switch_cr3_with_gs,
     name="entry-cr3-with-swapgs",
-    doc="entry-pti, but the paranoid entry switches CR3 only where it swaps GS (defect K-08).",
+    doc="entry-kaiser, but the paranoid entry switches CR3 only where it swaps GS (defect K-08).",
+)
+
+entry_pti = entry_kaiser.replacing(
+    op.paranoid_swapgs, op.paranoid_swapgs_second, name="entry-pti"
+).replacing(
+    op.paranoid_switch_cr3,
+    op.paranoid_switch_cr3_first,
+    name="entry-pti",
+    doc="""Entry and exit with page table isolation, as merged: the paranoid entry looks at CR3 before it
+deals with GS.""",
+)
+entry_pti = entry_pti.but(
+    name="entry-pti", source="arch/x86/entry/entry_64.S and calling.h of Linux 6.1"
 )
 
 entry_bit_11 = entry_pti.replacing(

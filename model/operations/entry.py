@@ -2,8 +2,9 @@
 
 System calls and interrupts from ring 3 swap GS and then switch CR3; the way out does it in reverse.
 Some exceptions (#DB, #MC) and NMIs come at any time, also between two of these instructions, so their
-entry code must find out what is loaded, and leave it as found.  The names of the stages say what is
-done already.
+entry code must find out what is loaded, and leave it as found.  KAISER looked at GS first and then at
+CR3; since FSGSBASE the kernel does it the other way round.  The names of the stages say what is done
+already.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ class Nested(Enumeration):
     OUT: Nested
     ENTERED: Nested
     ENTERED_SWAPGS: Nested
+    ENTERED_CR3: Nested
     HANDLER: Nested
     LEAVING_CR3: Nested
 
@@ -160,41 +162,49 @@ def _nested(s: Entry, cpu: Cpu, level: Level, at: Nested, to: Nested, *then: Upd
     return Step(when=ready, then=[s.nested.set((cpu, level), to), *then])
 
 
-@operation(kernel="arch/x86/entry/entry_64.S: paranoid_entry, the test of MSR_GS_BASE")
-def paranoid_swapgs(s: Entry, cpu: Cpu, level: Level) -> Step:
+def _look_at_gs(s: Entry, cpu: Cpu, level: Level, at: Nested, to: Nested) -> Step:
     """GS gets the kernel's base, whatever it had; that is remembered."""
-    return _nested(
-        s,
-        cpu,
-        level,
-        Nested.ENTERED,
-        Nested.ENTERED_SWAPGS,
-        s.was_user.set((cpu, level), s.gs_user[cpu]),
-        s.gs_user.set(cpu, FALSE),
-    )
+    found = s.was_user.set((cpu, level), s.gs_user[cpu])
+    return _nested(s, cpu, level, at, to, found, s.gs_user.set(cpu, FALSE))
+
+
+def _look_at_cr3(s: Entry, cpu: Cpu, level: Level, at: Nested, to: Nested) -> Step:
+    """CR3 is remembered; if it has the shadow it gets the kernel's tables."""
+    found = s.was_shadow.set((cpu, level), s.cr3_shadow[cpu])
+    return _nested(s, cpu, level, at, to, found, *_load_kernel(s, cpu))
+
+
+@operation(kernel="arch/x86/entry/entry_64.S: paranoid_entry of KAISER, the test of MSR_GS_BASE")
+def paranoid_swapgs(s: Entry, cpu: Cpu, level: Level) -> Step:
+    """First, GS gets the kernel's base, whatever it had."""
+    return _look_at_gs(s, cpu, level, Nested.ENTERED, Nested.ENTERED_SWAPGS)
+
+
+@operation(kernel="arch/x86/entry/entry_64.S: paranoid_entry of KAISER since 26 Sep 2017")
+def paranoid_switch_cr3(s: Entry, cpu: Cpu, level: Level) -> Step:
+    """Then CR3 gets the kernel's tables, whatever it had."""
+    return _look_at_cr3(s, cpu, level, Nested.ENTERED_SWAPGS, Nested.HANDLER)
 
 
 @operation(kernel="arch/x86/entry/calling.h: SAVE_AND_SWITCH_TO_KERNEL_CR3")
-def paranoid_switch_cr3(s: Entry, cpu: Cpu, level: Level) -> Step:
-    """CR3 is remembered; if it has the shadow it gets the kernel's tables."""
-    return _nested(
-        s,
-        cpu,
-        level,
-        Nested.ENTERED_SWAPGS,
-        Nested.HANDLER,
-        s.was_shadow.set((cpu, level), s.cr3_shadow[cpu]),
-        *_load_kernel(s, cpu),
-    )
+def paranoid_switch_cr3_first(s: Entry, cpu: Cpu, level: Level) -> Step:
+    """First, CR3 gets the kernel's tables, whatever it had."""
+    return _look_at_cr3(s, cpu, level, Nested.ENTERED, Nested.ENTERED_CR3)
+
+
+@operation(kernel="arch/x86/entry/entry_64.S: paranoid_entry, SAVE_AND_SET_GSBASE or SWAPGS")
+def paranoid_swapgs_second(s: Entry, cpu: Cpu, level: Level) -> Step:
+    """Then GS gets the kernel's base, whatever it had."""
+    return _look_at_gs(s, cpu, level, Nested.ENTERED_CR3, Nested.HANDLER)
 
 
 # K-08: the switch belonged to the branch that had swapped GS.
 @operation(
-    kernel="arch/x86/entry/entry_64.S: paranoid_entry before 26 Sep 2017",
+    kernel="arch/x86/entry/entry_64.S: paranoid_entry of KAISER before 26 Sep 2017",
     name="paranoid_switch_cr3",
 )
 def paranoid_switch_cr3_with_gs(s: Entry, cpu: Cpu, level: Level) -> Step:
-    """CR3 gets the kernel's tables if GS had the user's base, and only then."""
+    """Then CR3 gets the kernel's tables if GS had the user's base, and only then."""
     swapped = s.was_user[cpu, level]
     return _nested(
         s,
