@@ -18,10 +18,6 @@ from .sorts import Cpu, Frame, Va
 class Asid(Sort):
     """A pair of PCIDs of a CPU, one for each half (``TLB_NR_DYN_ASIDS`` of them)."""
 
-    @classmethod
-    def show(cls, index: int) -> str:
-        return f"asid{index}"
-
 
 class TwoPcids(State):
     """The TLB of a CPU that uses one PCID for the kernel's tables and one for the shadow."""

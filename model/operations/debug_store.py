@@ -12,26 +12,17 @@ from ..language import (
     NONE,
     TRUE,
     Bool,
-    Locals,
     Map,
     Opt,
     Procedure,
     Step,
     exists,
-    forall,
     operation,
     some,
 )
+from ..machine.flush import Flush
 from ..machine.sorts import Cpu, Frame, Va
 from ..machine.tlb import TwoPcids, drop
-
-
-class Release(Locals):
-    """The locals of ds_clear_cea(); waits_for: CPUs that have not flushed yet."""
-
-    va: Map[Cpu, Va]
-    frame: Map[Cpu, Frame]
-    waits_for: Map[tuple[Cpu, Cpu], Bool]
 
 
 class DebugStore(TwoPcids):
@@ -39,7 +30,7 @@ class DebugStore(TwoPcids):
 
     cea: Map[Va, Opt[Frame]]
     free: Map[Frame, Bool]
-    release: Release
+    release: Flush
 
     def being_cleared(self, cpu: Cpu, va: Va, f: Frame) -> Bool:
         """Somebody has cleared the entry, and this CPU's flush is still to come."""
@@ -47,8 +38,7 @@ class DebugStore(TwoPcids):
             Cpu,
             lambda by: (
                 ~ds_clear.idle(self, by)
-                & (self.release.va[by] == va)
-                & (self.release.frame[by] == f)
+                & self.release.is_about(by, va, f)
                 & self.release.waits_for[by, cpu]
             ),
         )
@@ -99,14 +89,14 @@ def _clear(doc: str, *, everywhere: bool) -> Procedure:
 
     def clear_pte(s: DebugStore, cpu: Cpu, va: Va) -> Step:
         """cea_set_pte() clears the entry and flushes it on this CPU, for both PCIDs."""
+
+        def others(c: Cpu) -> Bool:
+            return c != cpu if everywhere else FALSE
+
         return Step(
             when=s.cea[va].is_some,
             then=[
-                s.release.va.set(cpu, va),
-                s.release.frame.set(cpu, s.cea[va].value),
-                s.release.waits_for.fill(
-                    lambda by, c: (c != cpu) if everywhere else FALSE, lambda by, c: by == cpu
-                ),
+                *s.release.begin(cpu, va, s.cea[va].value, others),
                 s.cea.set(va, NONE),
                 drop(s.kernel_tlb, lambda c, v: (c == cpu) & (v == va)),
                 drop(s.user_tlb, lambda c, v: (c == cpu) & (v == va)),
@@ -115,10 +105,7 @@ def _clear(doc: str, *, everywhere: bool) -> Procedure:
 
     def free_pages(s: DebugStore, cpu: Cpu) -> Step:
         """When all have answered, the page is free for anyone."""
-        return Step(
-            when=forall(Cpu, lambda c: ~s.release.waits_for[cpu, c]),
-            then=[s.free.set(s.release.frame[cpu], TRUE)],
-        )
+        return Step(when=s.release.answered(cpu), then=[s.free.set(s.release.frame[cpu], TRUE)])
 
     procedure.step(clear_pte)
     procedure.step(free_pages)
@@ -139,6 +126,6 @@ def flush_kernel_range(s: DebugStore, cpu: Cpu, by: Cpu) -> Step:
         then=[
             drop(s.kernel_tlb, lambda c, v: (c == cpu) & (v == va)),
             drop(s.user_tlb, lambda c, v: (c == cpu) & (v == va)),
-            s.release.waits_for.set((by, cpu), FALSE),
+            s.release.answer(by, cpu),
         ],
     )

@@ -14,30 +14,26 @@ from ..language import (
     TRUE,
     Bool,
     Fun,
-    Locals,
     Map,
     Opt,
     Procedure,
     Step,
     Update,
     exists,
-    forall,
     ite,
     operation,
     some,
 )
 from ..machine.cpu import Mode
+from ..machine.flush import Flush
 from ..machine.sorts import Cpu, Frame, Mm, Va
 from ..machine.tlb import TwoPcids, drop
 
 
-class Unmap(Locals):
-    """The locals of the munmap() that a CPU is in; waits_for: CPUs that have not flushed yet."""
+class Unmap(Flush):
+    """The locals of the munmap() that a CPU is in."""
 
     mm: Map[Cpu, Mm]
-    va: Map[Cpu, Va]
-    frame: Map[Cpu, Frame]
-    waits_for: Map[tuple[Cpu, Cpu], Bool]
 
 
 class KaiserPcid(TwoPcids):
@@ -60,8 +56,7 @@ class KaiserPcid(TwoPcids):
             lambda by: (
                 ~unmap.idle(self, by)
                 & (self.unmap.mm[by] == m)
-                & (self.unmap.va[by] == va)
-                & (self.unmap.frame[by] == f)
+                & self.unmap.is_about(by, va, f)
                 & self.unmap.waits_for[by, cpu]
             ),
         )
@@ -171,9 +166,7 @@ def clear_pte(s: KaiserPcid, cpu: Cpu, va: Va) -> Step:
         when=(s.mode[cpu] == Mode.KERNEL) & s.maps[m, va].is_some,
         then=[
             s.unmap.mm.set(cpu, m),
-            s.unmap.va.set(cpu, va),
-            s.unmap.frame.set(cpu, s.maps[m, va].value),
-            s.unmap.waits_for.fill(lambda by, c: TRUE, lambda by, c: by == cpu),
+            *s.unmap.begin(cpu, va, s.maps[m, va].value, lambda c: TRUE),
             s.maps.set((m, va), NONE),
         ],
     )
@@ -183,23 +176,13 @@ def clear_pte(s: KaiserPcid, cpu: Cpu, va: Va) -> Step:
 def send_flush(s: KaiserPcid, cpu: Cpu) -> Step:
     """Ask the CPUs that run the process (mm_cpumask), itself among them."""
     m = s.unmap.mm[cpu]
-    return Step(
-        when=TRUE,
-        then=[
-            s.unmap.waits_for.fill(
-                lambda by, c: FALSE, lambda by, c: (by == cpu) & (s.loaded_mm[c] != m)
-            )
-        ],
-    )
+    return Step(when=TRUE, then=[s.unmap.ask_only(cpu, lambda c: s.loaded_mm[c] == m)])
 
 
 @unmap.step
 def free_page(s: KaiserPcid, cpu: Cpu) -> Step:
     """When all have answered, the frame is free for anyone."""
-    return Step(
-        when=forall(Cpu, lambda c: ~s.unmap.waits_for[cpu, c]),
-        then=[s.free.set(s.unmap.frame[cpu], TRUE)],
-    )
+    return Step(when=s.unmap.answered(cpu), then=[s.free.set(s.unmap.frame[cpu], TRUE)])
 
 
 def _flush_request(s: KaiserPcid, cpu: Cpu, by: Cpu, more: list[Update]) -> Step:
@@ -212,7 +195,7 @@ def _flush_request(s: KaiserPcid, cpu: Cpu, by: Cpu, more: list[Update]) -> Step
         then=[
             drop(s.kernel_tlb, lambda c, v: (c == cpu) & (v == va) & running),
             *more,
-            s.unmap.waits_for.set((by, cpu), FALSE),
+            s.unmap.answer(by, cpu),
         ],
     )
 

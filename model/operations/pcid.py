@@ -20,12 +20,12 @@ from ..language import (
     Procedure,
     Step,
     exists,
-    forall,
     ite,
     operation,
     some,
 )
 from ..machine.cpu import Mode
+from ..machine.flush import Flush
 from ..machine.sorts import Cpu, Frame, Mm, Va
 from ..machine.tlb import Asid, Tlb, drop_tagged
 
@@ -38,13 +38,10 @@ class Switch(Locals):
     flush: Map[Cpu, Bool]
 
 
-class Unmap(Locals):
-    """The locals of the munmap() that a CPU is in; waits_for: CPUs that have not answered."""
+class Unmap(Flush):
+    """The locals of the munmap() that a CPU is in."""
 
     mm: Map[Cpu, Mm]
-    va: Map[Cpu, Va]
-    frame: Map[Cpu, Frame]
-    waits_for: Map[tuple[Cpu, Cpu], Bool]
 
 
 class Pcids(Tlb):
@@ -66,8 +63,8 @@ class Pcids(Tlb):
 
     def unmapping(self, by: Cpu, m: Mm, va: Va, f: Frame) -> Bool:
         """That CPU has cleared that entry and not yet freed the page."""
-        where = (self.unmap.mm[by] == m) & (self.unmap.va[by] == va)
-        return ~unmap.idle(self, by) & where & (self.unmap.frame[by] == f)
+        page = (self.unmap.mm[by] == m) & self.unmap.is_about(by, va, f)
+        return ~unmap.idle(self, by) & page
 
     def uncounted(self, m: Mm, va: Va, f: Frame) -> Bool:
         """Somebody has cleared the entry and is about to count the flush."""
@@ -214,9 +211,7 @@ def clear_pte(s: Pcids, cpu: Cpu, va: Va) -> Step:
         when=(s.mode[cpu] == Mode.KERNEL) & s.maps[m, va].is_some,
         then=[
             s.unmap.mm.set(cpu, m),
-            s.unmap.va.set(cpu, va),
-            s.unmap.frame.set(cpu, s.maps[m, va].value),
-            s.unmap.waits_for.fill(lambda by, c: TRUE, lambda by, c: by == cpu),
+            *s.unmap.begin(cpu, va, s.maps[m, va].value, lambda c: TRUE),
             s.maps.set((m, va), NONE),
         ],
     )
@@ -235,17 +230,13 @@ def inc_mm_tlb_gen(s: Pcids, cpu: Cpu) -> Step:
 def send_flush(s: Pcids, cpu: Cpu) -> Step:
     """Ask the CPUs in the mask."""
     m = s.unmap.mm[cpu]
-    rest = s.unmap.waits_for.fill(lambda by, c: FALSE, lambda by, c: (by == cpu) & ~s.mask[m, c])
-    return Step(when=TRUE, then=[rest])
+    return Step(when=TRUE, then=[s.unmap.ask_only(cpu, lambda c: s.mask[m, c])])
 
 
 @unmap.step
 def free_page(s: Pcids, cpu: Cpu) -> Step:
     """When all have answered, the frame is free for anyone."""
-    return Step(
-        when=forall(Cpu, lambda c: ~s.unmap.waits_for[cpu, c]),
-        then=[s.free.set(s.unmap.frame[cpu], TRUE)],
-    )
+    return Step(when=s.unmap.answered(cpu), then=[s.free.set(s.unmap.frame[cpu], TRUE)])
 
 
 @operation(kernel="arch/x86/mm/tlb.c: flush_tlb_func(), invalidate_user_asid()")
@@ -261,6 +252,6 @@ def flush_tlb_func(s: Pcids, cpu: Cpu, by: Cpu) -> Step:
             drop_tagged(s.kernel_tlb, lambda c, b, va: (c == cpu) & (b == a) & due),
             s.user_flush.set((cpu, a), s.user_flush[cpu, a] | due),
             s.behind.set((cpu, a), s.behind[cpu, a] & ~due),
-            s.unmap.waits_for.set((by, cpu), FALSE),
+            s.unmap.answer(by, cpu),
         ],
     )

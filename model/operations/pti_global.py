@@ -14,29 +14,20 @@ from ..language import (
     TRUE,
     Bool,
     Fun,
-    Locals,
     Map,
     Opt,
     Procedure,
     Step,
     exists,
-    forall,
     given,
     ite,
     operation,
     some,
 )
 from ..machine.cpu import Mode
+from ..machine.flush import Flush
 from ..machine.sorts import Cpu, Frame, Va
 from ..machine.tlb import GlobalTlb, drop
-
-
-class Release(Locals):
-    """The locals of whoever unmaps a page; waits_for: CPUs that have not flushed yet."""
-
-    va: Map[Cpu, Va]
-    frame: Map[Cpu, Frame]
-    waits_for: Map[tuple[Cpu, Cpu], Bool]
 
 
 class Globals(GlobalTlb):
@@ -49,7 +40,7 @@ class Globals(GlobalTlb):
     user_g: Map[Va, Bool]
     mode: Map[Cpu, Mode]
     free: Map[Frame, Bool]
-    release: Release
+    release: Flush
     entry_area: Fun[Va, Bool] = given(lambda scope, va: va % 2 == 0)
 
     def awaited(self, cpu: Cpu, va: Va, f: Frame) -> Bool:
@@ -58,8 +49,7 @@ class Globals(GlobalTlb):
             Cpu,
             lambda by: (
                 ~unmap.idle(self, by)
-                & (self.release.va[by] == va)
-                & (self.release.frame[by] == f)
+                & self.release.is_about(by, va, f)
                 & self.release.waits_for[by, cpu]
             ),
         )
@@ -163,9 +153,7 @@ def clear_pte(s: Globals, cpu: Cpu, va: Va) -> Step:
     return Step(
         when=private & (s.mode[cpu] == Mode.KERNEL),
         then=[
-            s.release.va.set(cpu, va),
-            s.release.frame.set(cpu, s.kernel[va].value),
-            s.release.waits_for.fill(lambda by, c: TRUE, lambda by, c: by == cpu),
+            *s.release.begin(cpu, va, s.kernel[va].value, lambda c: TRUE),
             s.kernel.set(va, NONE),
             s.user.set(va, NONE),
             s.kernel_g.set(va, FALSE),
@@ -177,10 +165,7 @@ def clear_pte(s: Globals, cpu: Cpu, va: Va) -> Step:
 @unmap.step
 def free_page(s: Globals, cpu: Cpu) -> Step:
     """When all have flushed, the page is free for anyone."""
-    return Step(
-        when=forall(Cpu, lambda c: ~s.release.waits_for[cpu, c]),
-        then=[s.free.set(s.release.frame[cpu], TRUE)],
-    )
+    return Step(when=s.release.answered(cpu), then=[s.free.set(s.release.frame[cpu], TRUE)])
 
 
 @operation(kernel="arch/x86/mm/tlb.c: do_kernel_range_flush(), flush_tlb_one_kernel()")
@@ -193,5 +178,5 @@ def flush_kernel_range(s: Globals, cpu: Cpu, by: Cpu) -> Step:
     ]
     return Step(
         when=~unmap.idle(s, by) & s.release.waits_for[by, cpu] & (s.mode[cpu] == Mode.KERNEL),
-        then=[*here, s.release.waits_for.set((by, cpu), FALSE)],
+        then=[*here, s.release.answer(by, cpu)],
     )
