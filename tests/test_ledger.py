@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import re
 from functools import cache
+from pathlib import Path
 
+import jsonschema
 import pytest
 from click.testing import CliRunner
 
@@ -19,9 +21,11 @@ from mapproof.proofs.ledger import (
     defects,
     met,
     out_of_reach,
+    tells,
 )
 from mapproof.proofs.verdict import Result, Verdict
 
+SCHEMA = Path(__file__).parents[1] / "mapproof" / "results.schema.json"
 SLOWEST = 20.0  # seconds of a counterexample, on a machine that others use as well
 
 
@@ -53,6 +57,15 @@ def test_the_ledger_is_met(defect: Defect, role: Role) -> None:
         assert result.replayed
         assert result.depth == len(defect.story)
         assert result.seconds < SLOWEST
+
+
+def test_stories_are_matched_in_any_order_but_for_the_end() -> None:
+    assert tells(["a", "b.one", "c"], ["b.one", "a", "c"])
+    assert tells(["a", "b.one", "c"], ["a", "b.*", "c"])
+    assert tells(["b.two", "b.one"], ["b.*", "b.one"])
+    assert not tells(["a", "c", "b"], ["a", "b", "c"])
+    assert not tells(["a", "b"], ["a", "b", "b"])
+    assert not tells(["a", "b.one"], ["a", "c.*"])
 
 
 def test_no_fixed_design_is_another_entrys_buggy_one() -> None:
@@ -114,7 +127,9 @@ def test_check_says_what_is_not_met() -> None:
 def test_json_says_what_was_expected() -> None:
     code, said = mapproof("check", "K-01", "kpt::P1", "--json")
     assert code == 0
-    first, buggy, fixed = json.loads(said)["results"]
+    document = json.loads(said)
+    jsonschema.validate(document, json.loads(SCHEMA.read_text(encoding="utf-8")))
+    first, buggy, fixed = document["results"]
     assert "defect" not in first
     assert [(r["defect"], r["role"], r["expected"], r["met"]) for r in (buggy, fixed)] == [
         ("K-01", "buggy", "violated in 1 step", True),
