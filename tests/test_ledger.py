@@ -83,6 +83,8 @@ def test_a_buggy_design_is_one_replacement_away_or_a_series_as_posted() -> None:
 
 
 def test_entries_are_complete() -> None:
+    folder = Path(__file__).parents[1] / "proofs" / "ledger"
+    assert {path.stem for path in folder.glob("*-*.toml")} - {"out-of-reach"} == set(defects())
     for d in defects().values():
         assert re.fullmatch(r"[A-Z]-\d\d[a-z-]*", d.id), d.id
         assert d.title, d.id
