@@ -585,6 +585,40 @@ def explore(design: str, sizes: dict[str, int], limit: int, as_json: bool) -> in
 
 
 @main.command()
+@click.argument("design")
+@click.option(
+    "--timeout",
+    type=float,
+    default=10.0,
+    show_default=True,
+    metavar="S",
+    callback=_seconds,
+    help="Seconds for each question about a mutant that goes to a solver.",
+)
+@_JSON
+def mutate(design: str, timeout: float, as_json: bool) -> int:
+    """Make slips in a design, one at a time: which does a property catch?
+
+    The exit code is 0 if at least 90 % of those that matter are caught, else 1.
+    """
+    _start_solvers()
+    from mapproof.proofs.mutation import Mutation
+    from mapproof.proofs.mutation import mutate as judge
+
+    from .mutation_text import mutation_json, mutation_text
+
+    target = Catalog().target(design)
+    progress = Progress()
+    with told_plainly(target.file):
+        try:
+            found: Mutation = interruptible(lambda: judge(target.design, timeout, progress))
+        finally:
+            progress.clear()
+    click.echo(mutation_json(found) if as_json else mutation_text(found))
+    return 0 if found.enough else 1
+
+
+@main.command()
 @click.argument("target")
 @click.option(
     "--to",

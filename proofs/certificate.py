@@ -77,6 +77,7 @@ class Stored:
     transition: str
     claim: str
     hypotheses: tuple[str, ...]
+    assumptions: tuple[str, ...]
     found_by: str
     script: str
 
@@ -121,7 +122,11 @@ class Certificate:
                 raise Rejected(f"{cell.name} rests on an invariant that is not in the certificate")
             if cell.initial and given.hypotheses:
                 raise Rejected(f"{cell.name} assumes an invariant before the start")
-            script = cell.text(scripts, self.system, [invariants[n] for n in given.hypotheses])
+            if not set(given.assumptions) <= set(self.assumptions):
+                raise Rejected(f"{cell.name} rests on an assumption that is not in the certificate")
+            hypotheses = [invariants[n] for n in given.hypotheses]
+            axioms = map(self.assumptions.index, given.assumptions)
+            script = cell.text(scripts, self.system, hypotheses, axioms)
             if script != given.script:
                 raise Rejected(f"the script of {cell.name} is not that of the stored system")
             found.append(Cell(cell, script, given.found_by))
@@ -166,6 +171,7 @@ class Certificate:
                     "transition": s.transition,
                     "claim": s.claim,
                     "hypotheses": list(s.hypotheses),
+                    "assumptions": list(s.assumptions),
                     "found_by": s.found_by,
                     "script": s.script,
                 }
@@ -186,14 +192,22 @@ def certificate(design: Design[Any], name: str, proof: Induction) -> Certificate
     named_proofs = [p for n in (name, *proof.uses(name)) for p in proof.cells_of(n)]
     claims: dict[str, Claim] = {p.cell.prop.name: p.cell.prop for p in named_proofs}
     statements = [Statement(p.name, p.kind, p.closed()) for p in claims.values()]
+    assumptions = tuple(a.name for a in design.assumptions)
     stored = [
-        Stored(p.cell.transition.name, p.cell.prop.name, p.hypotheses, p.found_by, p.text)
+        Stored(
+            p.cell.transition.name,
+            p.cell.prop.name,
+            p.hypotheses,
+            tuple(assumptions[i] for i in p.axioms),
+            p.found_by,
+            p.text,
+        )
         for p in named_proofs
     ]
     return Certificate(
         design.name,
         design.system(),
-        tuple(a.name for a in design.assumptions),
+        assumptions,
         statements[0],
         tuple(statements[1:]),
         tuple(stored),
@@ -305,16 +319,29 @@ def _statement_data(statement: Statement) -> Data:
 
 
 def _stored(data: Any) -> Stored:
-    transition, claim, hypotheses, found_by, script = fields(
-        data, "an obligation", transition=str, claim=str, hypotheses=list, found_by=str, script=str
+    transition, claim, hypotheses, assumptions, found_by, script = fields(
+        data,
+        "an obligation",
+        transition=str,
+        claim=str,
+        hypotheses=list,
+        assumptions=list,
+        found_by=str,
+        script=str,
     )
     if found_by.partition(" ")[0] not in SOLVERS or not found_by.isprintable():
         raise Malformed("an obligation was found by no solver that is known")
-    names = texts(hypotheses, "hypotheses")
-    if len(set(names)) != len(names):
-        raise Malformed("an obligation has one hypothesis twice")
     named(transition, "an obligation")
-    return Stored(transition, named(claim, "an obligation"), tuple(names), found_by, script)
+    named(claim, "an obligation")
+    rests_on = _once_each(hypotheses, "hypotheses"), _once_each(assumptions, "assumptions")
+    return Stored(transition, claim, *rests_on, found_by, script)
+
+
+def _once_each(names: list[Any], what: str) -> tuple[str, ...]:
+    found = tuple(texts(names, what))
+    if len(set(found)) != len(found):
+        raise Malformed(f"the {what} of an obligation have one name twice")
+    return found
 
 
 def _document(content: bytes) -> Any:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from time import monotonic
 from typing import Any
 
@@ -16,7 +17,7 @@ from mapproof.model.language.solver import Outcome
 from mapproof.model.language.unbounded import Scripts
 
 from . import second
-from .obligations import Obligation, label, obligations, to_solve
+from .obligations import Obligation, axiom_label, label, obligations, to_solve
 from .worker import NOW, SOON, Solvers, shared
 
 # z3's first attempts are bounded by its own count of work, so that results do not depend on the
@@ -28,14 +29,16 @@ AHEAD = 16  # cells whose scripts are written while one is solved
 
 @dataclass(frozen=True)
 class Proof:
-    """One cell that is met: by which solver, from which invariants (in this order), in which text."""
+    """One cell that is met: by which solver, from which invariants (in this order) and which of the
+    system's assumptions (by number), in which text."""
 
     cell: Obligation
     hypotheses: tuple[str, ...]
+    axioms: tuple[int, ...]
     found_by: str
     text: str
 
-    @property
+    @cached_property
     def invariants(self) -> frozenset[str]:
         """The names of the invariants."""
         return frozenset(self.hypotheses)
@@ -115,14 +118,15 @@ def induction(
             unmet = [c for c in needed if not _met(result.proofs.get(c.name), standing)]
             if not unmet:
                 break
-            todo, hypotheses = unmet[0], [p for p in standing.values() if p.kind == "always"]
-            progress(todo.name)
-            prover.ahead(unmet[:AHEAD], hypotheses)
-            outcome = prover.prove(todo, hypotheses)
-            if isinstance(outcome, Failure):
-                result.failures[todo.prop.name] = outcome
-                del standing[todo.prop.name]
-            else:
+            hypotheses = [p for p in standing.values() if p.kind == "always"]
+            for i, todo in enumerate(unmet):
+                progress(todo.name)
+                prover.ahead(unmet[i : i + AHEAD], hypotheses)
+                outcome = prover.prove(todo, hypotheses)
+                if isinstance(outcome, Failure):
+                    result.failures[todo.prop.name] = outcome
+                    del standing[todo.prop.name]
+                    break
                 result.proofs[todo.name] = outcome
                 found(outcome)
     kept = {c.name for c in needed}
@@ -153,6 +157,9 @@ def _needed(
     return found
 
 
+_First = tuple[list[Property[Any]], Future[Outcome]]  # hypotheses of a first attempt, its answer
+
+
 class Prover:
     """Settles cells: z3 with few hypotheses, cvc5 with all, z3 with all and what time is left."""
 
@@ -161,7 +168,7 @@ class Prover:
         self.deadline = monotonic() + timeout
         self._scripts = Scripts()
         self._pool = pool or shared()
-        self._begun: set[tuple[str, int]] = set()
+        self._begun: dict[tuple[str, int], _First] = {}
         self._asked: dict[str, Future[Outcome]] = {}
 
     @contextmanager
@@ -175,14 +182,12 @@ class Prover:
     def ahead(self, cells: Iterable[Obligation], hypotheses: Sequence[Property[Any]]) -> None:
         """Begin with the first attempt at some cells, which are likely to be next."""
         for cell in cells:
-            if (cell.name, len(hypotheses)) not in self._begun:
-                self._begun.add((cell.name, len(hypotheses)))
-                self._first(self._text(cell, cell.near(hypotheses)))
+            self._begin(cell, hypotheses)
 
     def prove(self, cell: Obligation, hypotheses: Sequence[Property[Any]]) -> Proof | Failure:
         """The proof of a cell from hypotheses, or why there is none."""
-        near = cell.near(hypotheses)
-        outcome = self._first(self._text(cell, near)).result()
+        near, answer = self._begin(cell, hypotheses)
+        outcome = answer.result()
         if outcome.answer == "unsat":
             return self._proof(cell, near, outcome)
         if outcome.answer == "sat" and len(near) == len(hypotheses):
@@ -199,17 +204,25 @@ class Prover:
     def _proof(
         self, cell: Obligation, hypotheses: Iterable[Property[Any]], outcome: Outcome
     ) -> Proof:
-        used = [h for h in hypotheses if label(h) in outcome.core]
-        return Proof(cell, tuple(h.name for h in used), outcome.solver, self._text(cell, used))
+        core = set(outcome.core)
+        used = [h for h in hypotheses if label(h) in core]
+        axioms = tuple(i for i in range(len(self.system.axioms)) if axiom_label(i) in core)
+        text = cell.text(self._scripts, self.system, used, axioms)
+        return Proof(cell, tuple(h.name for h in used), axioms, outcome.solver, text)
 
     def _text(self, cell: Obligation, hypotheses: Iterable[Property[Any]]) -> str:
         return cell.text(self._scripts, self.system, hypotheses)
 
-    def _first(self, text: str) -> Future[Outcome]:
-        if text not in self._asked:
-            submit = self._pool.submit
-            self._asked[text] = submit("z3", text, self.deadline, FIRST_EFFORT, SOON)
-        return self._asked[text]
+    def _begin(self, cell: Obligation, hypotheses: Sequence[Property[Any]]) -> _First:
+        begun = (cell.name, len(hypotheses))
+        if begun not in self._begun:
+            near = cell.near(hypotheses)
+            text = self._text(cell, near)
+            if text not in self._asked:
+                submit = self._pool.submit
+                self._asked[text] = submit("z3", text, self.deadline, FIRST_EFFORT, SOON)
+            self._begun[begun] = near, self._asked[text]
+        return self._begun[begun]
 
     def _solve(self, name: str, text: str, effort: int = 0) -> Outcome:
         return self._pool.submit(name, text, self.deadline, effort, NOW).result()

@@ -4,17 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Protocol, TypeVar
 
 from mapproof.model.language.design import Design, System
-from mapproof.model.language.nodes import (
-    FALSE_NODE,
-    TRUE_NODE,
-    Component,
-    Node,
-    components_of,
-    negate,
-)
+from mapproof.model.language.nodes import FALSE_NODE, TRUE_NODE, Node, negate
 from mapproof.model.language.operation import Transition
 from mapproof.model.language.property import Kind
 from mapproof.model.language.unbounded import Scripts, after, ascii_name
@@ -49,22 +43,34 @@ class Obligation:
     goal: Node
     initial: bool
 
-    @property
+    @cached_property
     def name(self) -> str:
         return f"{self.design}::{self.transition.name}::{self.prop.name}"
 
-    def text(self, scripts: Scripts, system: System, hypotheses: Iterable[Claim]) -> str:
-        """The obligation as an SMT-LIB script that is unsatisfiable where it is met."""
-        facts = [(f"assumption.{i}", axiom) for i, axiom in enumerate(system.axioms)]
+    def text(
+        self,
+        scripts: Scripts,
+        system: System,
+        hypotheses: Iterable[Claim],
+        axioms: Iterable[int] | None = None,
+    ) -> str:
+        """The obligation as an SMT-LIB script that is unsatisfiable where it is met.
+
+        ``axioms`` are the numbers of the system's assumptions that a known proof rests on; without,
+        all are in the script, and it asks what a proof rests on.
+        """
+        numbers = range(len(system.axioms)) if axioms is None else axioms
+        facts = [(axiom_label(i), system.axioms[i]) for i in numbers]
         if not self.initial:
             facts += ((label(h), h.closed()) for h in hypotheses)
         facts += [("%when", self.transition.when), ("%goal", negate(self.goal))]  # no map's name
-        return scripts.script([(n, f) for n, f in facts if f != TRUE_NODE], [self.name])
+        named = [(n, f) for n, f in facts if f != TRUE_NODE]
+        return scripts.script(named, [self.name], core=axioms is None)
 
     def near(self, hypotheses: Iterable[C]) -> list[C]:
         """The hypotheses that speak only of what the obligation speaks of: mostly they suffice."""
-        about = _mutable(self.goal, self.transition.when, self.prop.closed())
-        return [h for h in hypotheses if _mutable(h.closed()) <= about]
+        about = self.goal.changing | self.transition.when.changing | self.prop.closed().changing
+        return [h for h in hypotheses if h.closed().changing <= about]
 
     @property
     def trivial(self) -> bool:
@@ -75,13 +81,14 @@ class Obligation:
         return not self.initial and self.prop.kind == "always" and self.goal == self.prop.closed()
 
 
+def axiom_label(number: int) -> str:
+    """What an assumption of a system is called in a script and in an unsat core."""
+    return f"assumption.{number}"
+
+
 def label(invariant: Claim) -> str:
     """What an invariant is called in a script and in an unsat core."""
     return f"invariant.{ascii_name(invariant.name)}"
-
-
-def _mutable(*terms: Node) -> set[Component]:
-    return {c for c in components_of(*terms) if not c.rigid}
 
 
 def obligations(design: Design[Any], properties: Sequence[Claim]) -> list[Obligation]:

@@ -6,7 +6,7 @@ from functools import cache
 from importlib import import_module
 from typing import Any
 
-from mapproof.model.language.solver import Outcome
+from mapproof.model.language.solver import WITH_CORE, Outcome
 
 
 @cache
@@ -30,7 +30,9 @@ def solve_text(text: str, milliseconds: int) -> Outcome:
     solver.setOption("tlimit-per", str(max(1, milliseconds)))
     solver.setOption("enum-inst", "true")  # before it gives up, it tries every term of a sort
     parser = cvc5.InputParser(solver)
-    parser.setStringInput(cvc5.InputLanguage.SMT_LIB_2_6, text + "(get-unsat-core)\n", "obligation")
+    asks = WITH_CORE in text
+    whole = text + "(get-unsat-core)\n" * asks
+    parser.setStringInput(cvc5.InputLanguage.SMT_LIB_2_6, whole, "obligation")
     symbols = parser.getSymbolManager()
     answer = ""
     try:
@@ -43,6 +45,8 @@ def solve_text(text: str, milliseconds: int) -> Outcome:
                 return Outcome("sat")
             if answer not in ("", "unsat"):
                 return Outcome("unknown", (), answer)
+            if answer and not asks:
+                return Outcome("unsat")
     except Exception as error:  # cvc5 raises its own types for malformed text
         raise ValueError(f"cvc5 cannot read the obligation: {error}") from None
     raise ValueError("the obligation has no check-sat")

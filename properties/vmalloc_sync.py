@@ -2,7 +2,7 @@
 
 What it checks: where a process has a present entry for the vmalloc area, it is the reference's; when a
 range becomes free again no process has an entry that the reference lacks; on x86-64, top-level entries
-never change.
+never change.  Ranges, entries and pgd_list change only as their locks and states allow.
 Why it matters: a stale present entry never faults, so the kernel silently reads and writes the memory
 that the range used to map.
 Kernel precedent: "mm/vmalloc: Sync unmappings in vunmap_page_range()", J. Roedel, July 2019
@@ -14,8 +14,8 @@ Not covered: the TLB, and the time between the unmapping of a range and its purg
 from __future__ import annotations
 
 from mapproof.model.language import Bool, always, sometimes, step
-from mapproof.model.machine.sorts import Cpu, Mm, PgdSlot, PmdSlot
-from mapproof.model.operations.vmalloc import X8664, Area, Pae
+from mapproof.model.machine.sorts import Cpu, Mm, PgdSlot, Pmd, PmdSlot, Pte, PteSlot
+from mapproof.model.operations.vmalloc import X8664, Area, Kernel, Pae
 
 
 @always
@@ -44,6 +44,99 @@ def copies_equal_the_reference(s: X8664, m: Mm, i: PgdSlot) -> Bool:
 def top_level_entries_never_change(old: X8664, new: X8664, i: PgdSlot) -> Bool:
     """A top-level vmalloc entry of init_mm stays what boot made it."""
     return old.pgd.same(old.reference(i), new.reference(i))
+
+
+# Ranges: what may be mapped in which state.
+
+
+def _goes_round(a: Area, b: Area) -> Bool:
+    taken = (a == Area.FREE) & (b == Area.BUSY)
+    queued = (a == Area.BUSY) & (b == Area.LAZY)
+    purged = (a == Area.LAZY) & (b == Area.FREE)
+    return (a == b) | taken | queued | purged
+
+
+@step
+def ranges_go_round(old: Pae, new: Pae, i: PmdSlot) -> Bool:
+    """A range is taken when it is free, unmapped when it is in use, freed when it was unmapped."""
+    return _goes_round(old.area[i], new.area[i])
+
+
+@step
+def ranges_go_round_64(old: X8664, new: X8664, i: PgdSlot, k: PmdSlot) -> Bool:
+    """A range is taken when it is free, unmapped when it is in use, freed when it was unmapped."""
+    return _goes_round(old.small_area[i, k], new.small_area[i, k])
+
+
+@always
+def only_ranges_in_use_are_mapped(s: Pae, i: PmdSlot, j: PteSlot) -> Bool:
+    """init_mm maps pages, small or large, in ranges in use only."""
+    entry = s.reference(i)
+    small = entry.table.is_some & s.pte.present[entry.table.value, j]
+    used = s.area[i] == Area.BUSY
+    return small.implies(used) & entry.leaf.is_some.implies(used)
+
+
+@always
+def only_ranges_in_use_are_mapped_64(s: X8664, i: PgdSlot, k: PmdSlot, j: PteSlot) -> Bool:
+    """init_mm maps pages, small or large, in ranges in use only."""
+    entry = s.pmd.entry(s.reference(i).table.value, k)
+    small = entry.table.is_some & s.pte.present[entry.table.value, j]
+    used = s.small_area[i, k] == Area.BUSY
+    return small.implies(used) & entry.leaf.is_some.implies(used)
+
+
+@step
+def entries_change_in_use(old: Pae, new: Pae, i: PmdSlot) -> Bool:
+    """init_mm's entry changes only while its range is in use, and is cleared before it is reused."""
+    a, b = old.reference(i), new.reference(i)
+    same = old.pmd.same(a, b)
+    return same | ((old.area[i] == Area.BUSY) & ~(a.present & b.present))
+
+
+@step
+def entries_change_in_use_64(old: X8664, new: X8664, i: PgdSlot, k: PmdSlot) -> Bool:
+    """The entry of a range changes only while it is in use, and is cleared before it is reused."""
+    page: Pmd = old.reference(i).table.value
+    a, b = old.pmd.entry(page, k), new.pmd.entry(page, k)
+    same = old.pmd.same(a, b)
+    return same | ((old.small_area[i, k] == Area.BUSY) & ~(a.present & b.present))
+
+
+@step
+def pages_are_not_replaced(old: Kernel, new: Kernel, t: Pte, j: PteSlot) -> Bool:
+    """A mapped page is unmapped before another one takes its place."""
+    both = old.pte.present[t, j] & new.pte.present[t, j]
+    return both.implies(old.pte.leaf[t, j] == new.pte.leaf[t, j])
+
+
+# Processes: who may change what of them.
+
+
+@always
+def loaded_processes_are_on_the_list(s: Kernel, cpu: Cpu) -> Bool:
+    """A CPU runs on the tables of a process that is on pgd_list."""
+    return s.on_list[s.loaded_mm[cpu]]
+
+
+@step
+def pgd_list_changes_under_its_lock(old: Kernel, new: Kernel, m: Mm) -> Bool:
+    """Nobody joins or leaves pgd_list while another walks it."""
+    return (old.on_list[m] == new.on_list[m]) | ~old.pgd_lock.now
+
+
+@step
+def copies_are_removed_under_pgd_lock(old: Pae, new: Pae, m: Mm, i: PmdSlot) -> Bool:
+    """What a process on pgd_list has is taken away by whoever walks the list, and by nobody else."""
+    lost = old.copy(m, i).present & ~old.pmd.same(old.copy(m, i), new.copy(m, i))
+    return (old.on_list[m] & lost).implies(old.pgd_lock.now)
+
+
+@step
+def tables_off_the_list_rest(old: Pae, new: Pae, m: Mm, i: PmdSlot) -> Bool:
+    """Nobody writes to the tables of a process that is not on pgd_list."""
+    gone = ~old.on_list[m] & ~new.on_list[m]
+    return gone.implies(old.pmd.same(old.copy(m, i), new.copy(m, i)))
 
 
 @sometimes
@@ -78,3 +171,46 @@ def a_range_is_free_again(s: X8664, i: PgdSlot, k: PmdSlot) -> Bool:
     """A range that was mapped by small pages is free: its PTE page is still there."""
     entry = s.pmd.entry(s.reference(i).table.value, k)
     return (s.small_area[i, k] == Area.FREE) & entry.present
+
+
+@sometimes
+def two_processes(s: Kernel, a: Mm, b: Mm) -> Bool:
+    """Two processes are on pgd_list."""
+    return (a != b) & s.on_list[a] & s.on_list[b]
+
+
+@sometimes
+def another_process_runs(s: Kernel, cpu: Cpu) -> Bool:
+    """A CPU runs another process than the first one."""
+    return s.loaded_mm[cpu] != s.boot_mm[()]
+
+
+@sometimes
+def a_process_has_exited(s: Pae, m: Mm, i: PmdSlot) -> Bool:
+    """A process has left pgd_list; its tables still have an entry."""
+    return ~s.on_list[m] & s.copy(m, i).present
+
+
+@sometimes
+def a_process_has_exited_64(s: X8664, m: Mm, i: PgdSlot) -> Bool:
+    """A process has left pgd_list; its tables still have an entry."""
+    return ~s.on_list[m] & s.copy(m, i).present
+
+
+@sometimes
+def a_page_is_mapped(s: Kernel, t: Pte, j: PteSlot) -> Bool:
+    """A small page is mapped."""
+    return s.pte.present[t, j]
+
+
+@sometimes
+def a_large_page_is_mapped(s: Kernel, p: Pmd, i: PmdSlot) -> Bool:
+    """A large page is mapped."""
+    return s.pmd.present[p, i] & s.pmd.leaf[p, i].is_some
+
+
+@sometimes
+def a_purge_is_over(s: Pae, i: PmdSlot) -> Bool:
+    """A range that was mapped by small pages is free, and every lock is free, too."""
+    again = (s.area[i] == Area.FREE) & s.reference(i).present
+    return again & ~s.pgd_lock.now & ~s.vmap_purge_lock.now

@@ -280,6 +280,17 @@ def hypothesis_added(random: Random, c: Certificate) -> Certificate:
     )
 
 
+def assumption_dropped(random: Random, c: Certificate) -> Certificate:
+    return on_stored(random, c, lambda s: replace(s, assumptions=s.assumptions[1:]))
+
+
+def assumption_added(random: Random, c: Certificate) -> Certificate:
+    name = random.choice(("fact", *c.assumptions))
+    return on_stored(
+        random, c, lambda s: replace(s, assumptions=tuple(dict.fromkeys((*s.assumptions, name))))
+    )
+
+
 def text_changed(random: Random, c: Certificate) -> Certificate:
     def change(s: Stored) -> Stored:
         lines = s.script.splitlines(keepends=True)
@@ -335,6 +346,8 @@ ON_PROOF: tuple[Edit, ...] = (
 ON_SCRIPTS: tuple[Edit, ...] = (
     hypothesis_dropped,
     hypothesis_added,
+    assumption_dropped,
+    assumption_added,
     text_changed,
     falsehood_asserted,
     obligation_dropped,
@@ -352,10 +365,11 @@ def regenerated(c: Certificate) -> Certificate:
         known = old.get((cell.transition.name, cell.prop.name))
         wanted = [s for s in invariants if known is None or s.name in known.hypotheses]
         used = [] if cell.initial else wanted
-        script = cell.text(Scripts(), c.system, used)
+        script = cell.text(Scripts(), c.system, used, range(len(c.system.axioms)))
         names = tuple(s.name for s in used)
         found_by = known.found_by if known else "z3 5"
-        stored.append(Stored(cell.transition.name, cell.prop.name, names, found_by, script))
+        where = cell.transition.name, cell.prop.name
+        stored.append(Stored(*where, names, c.assumptions, found_by, script))
     return replace(c, stored=tuple(stored))
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from mapproof.catalog import Catalog
 from mapproof.model.language import Operation, Procedure
-from mapproof.proofs.check import check
+from mapproof.proofs.check import Options, check
 from mapproof.proofs.ledger import defects
 from mapproof.proofs.verdict import Result, Verdict
 
@@ -156,3 +156,16 @@ def test_operations_cite_what_they_model() -> None:
             assert op.doc, f"{name}: {op.name} says nothing"
             if not name.startswith("kpt"):
                 assert op.kernel, f"{name}: {op.name} cites no kernel function"
+
+
+@pytest.mark.parametrize("only", [["P1"], ["P1", "DEEP"]])
+def test_nothing_is_proved_of_a_design_that_does_not_do_its_job(only: list[str]) -> None:
+    """Every "sometimes" is checked with every proof, whatever was asked for."""
+    kpt = Catalog().design_named("kpt")
+    claims = [kpt.property_named(name) for name in ("P1", "DEEP")]
+    idle = kpt.but(name="idle", operations=[], properties=claims)
+    results = {r.property: r for r in check(idle, Options(only=only))}
+    assert results["P1"].verdict is Verdict.UNKNOWN
+    assert "not seen to do its job: DEEP" in results["P1"].reason
+    if "DEEP" in only:
+        assert results["DEEP"].verdict is Verdict.VACUOUS

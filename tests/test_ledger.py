@@ -79,12 +79,12 @@ def test_a_buggy_design_is_one_replacement_away_or_a_series_as_posted() -> None:
         buggy, fixed = catalog.designs[d.buggy], catalog.designs[d.fixed]
         new = {*buggy.operations, *buggy.procedures} - {*fixed.operations, *fixed.procedures}
         assert new or buggy.init is not fixed.init, d.id
-        assert buggy.state is fixed.state, d.id
+        assert issubclass(fixed.state, buggy.state), d.id
 
 
 def test_entries_are_complete() -> None:
     folder = Path(__file__).parents[1] / "proofs" / "ledger"
-    assert {path.stem for path in folder.glob("*-*.toml")} - {"out-of-reach"} == set(defects())
+    assert {path.stem for path in folder.glob("?-*.toml")} == set(defects())
     for d in defects().values():
         assert re.fullmatch(r"[A-Z]-\d\d[a-z-]*", d.id), d.id
         assert d.title, d.id

@@ -13,6 +13,7 @@ from mapproof.model.language.concrete import Machine
 from mapproof.model.language.nodes import var
 from mapproof.model.machine import tables
 from mapproof.model.machine.entries import _LETTERS  # pyright: ignore[reportPrivateUsage]
+from mapproof.model.machine.geometry import Geometry
 from mapproof.model.machine.sorts import Frame, Pgd, Va
 from mapproof.model.machine.tables import LEVELS, walk
 
@@ -44,16 +45,20 @@ def machine_for(state: Any) -> Machine:
 MACHINES = {state.__name__: (state, machine_for(state)) for state in STATES}
 
 
-def plain_walk(state: dict[str, Any], names: list[str], root: int, va: int) -> Any:
-    """(frame, writable, user, nx) or None, by the manual: AND of RW and US, OR of NX."""
+def plain_walk(
+    state: dict[str, Any], names: list[str], root: int, va: int, geometry: Geometry
+) -> Any:
+    """(frame, writable, user, nx) or None, by the manual: AND of RW and US, OR of NX, where entries
+    have these bits."""
     table, writable, user, nx = root, True, True, False
     for name in names:
         slot = state[f"{name}_index"][va]
         entry = {field: values[table, slot] for field, values in state[name].items()}
         if not entry["present"]:
             return None
-        writable, user = writable and bool(entry["writable"]), user and bool(entry["user"])
-        nx = nx or bool(entry["nx"])
+        if geometry.level(name).rights:
+            writable, user = writable and bool(entry["writable"]), user and bool(entry["user"])
+            nx = nx or (bool(entry["nx"]) and geometry.has_nx)
         if entry.get("leaf") is not None:
             return entry["leaf"], writable, user, nx
         if entry.get("table") is None:
@@ -98,7 +103,7 @@ def test_walk(name: str, data: st.DataObject) -> None:
             def value_of(term: Any, env: Any = env) -> int:
                 return machine.evaluate(term.node, bytes(values), None, env)
 
-            expected = plain_walk(plain, names, r, v)
+            expected = plain_walk(plain, names, r, v, state_class.GEOMETRY)
             assert bool(value_of(found.present)) is (expected is not None)
             if expected is not None:
                 got = [value_of(found.frame.value)]
@@ -108,7 +113,9 @@ def test_walk(name: str, data: st.DataObject) -> None:
 
 def test_entries_are_shown_as_the_kernel_prints_them() -> None:
     level = tables.X86_64(0).pte
-    values = {name: "no" for name in _LETTERS} | {"cache": "WB", "leaf": "none"}
+    values = {name: "no" for name in _LETTERS} | {"cache": "WB", "key": "K0", "leaf": "none"}
     assert level.show_entry(values) == "empty"
     values |= {"present": "yes", "nx": "yes", "cache": "UC_MINUS", "leaf": "pfn:0x3a00"}
     assert level.show_entry(values) == "P NX UC- pfn:0x3a00"
+    values |= {"key": "K3", "reserved": "yes"}
+    assert level.show_entry(values) == "P NX RSVD K3 UC- pfn:0x3a00"

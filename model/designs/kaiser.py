@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from ..language import Bool, Design, Size, always
+from ..machine.cpu import Mode
 from ..machine.sorts import Cpu, Frame, Mm, Pgd, PgdSlot, Pte, PteSlot, Va
 from ..operations import kaiser as op
-from ..operations.kaiser import Kaiser, Owner, PgdUse, TableUse
+from ..operations.kaiser import Kaiser, Owner, PgdUse, Repaired, TableUse
 
 # Lemmas: what is true of every KAISER design beside its properties.
 
@@ -42,13 +43,6 @@ def shadow_leaves_are_known_entry_pages(s: Kaiser, va: Va) -> Bool:
 
 
 @always
-def direct_map_stays(s: Kaiser, t: Pte, j: PteSlot) -> Bool:
-    """The direct map is never changed."""
-    leaf = s.pte.entry(t, j)
-    return s.direct_map[t, j].is_some.implies(leaf.present & (leaf.leaf == s.direct_map[t, j]))
-
-
-@always
 def user_leaves_are_user_frames(s: Kaiser, t: Pte, j: PteSlot) -> Bool:
     """A leaf of a user table maps a frame that user space owns."""
     leaf = s.pte.entry(t, j)
@@ -63,6 +57,15 @@ def user_frames_are_mapped_once(s: Kaiser, t: Pte, j: PteSlot, u: Pte, k: PteSlo
     user = (s.table_use[t] == TableUse.USER) & (s.table_use[u] == TableUse.USER)
     same = a.present & b.present & (a.leaf.value == b.leaf.value)
     return (user & same).implies((t == u) & (j == k))
+
+
+@always
+def kernel_frames_are_mapped_once(s: Kaiser, t: Pte, j: PteSlot, u: Pte, k: PteSlot) -> Bool:
+    """No two leaves of the kernel's tables, outside the direct map, map one frame."""
+    a, b = s.pte.entry(t, j), s.pte.entry(u, k)
+    kernel = (s.table_use[t] == TableUse.KERNEL) & (s.table_use[u] == TableUse.KERNEL)
+    mapped = s.direct_map[t, j].is_none & s.direct_map[u, k].is_none & a.present & b.present
+    return (kernel & mapped & (a.leaf.value == b.leaf.value)).implies((t == u) & (j == k))
 
 
 @always
@@ -84,6 +87,13 @@ def writing_holds_the_lock(s: Kaiser, cpu: Cpu) -> Bool:
 
 
 @always
+def writing_keeps_the_cpu(s: Kaiser, cpu: Cpu) -> Bool:
+    """Between the two writes, the CPU stays in the kernel, on the process that it writes for."""
+    stays = s.preempt_off[cpu] & (s.mode[cpu] == Mode.KERNEL)
+    return _writing(s, cpu).implies(stays & (s.loaded_mm[cpu] == s.set_pgd.mm[cpu]))
+
+
+@always
 def the_window_is_locked(s: Kaiser, m: Mm) -> Bool:
     """A set_pgd() is between its two writes exactly while page_table_lock is held."""
     return s.in_set_pgd[m] == s.page_table_lock[m]
@@ -98,14 +108,17 @@ def one_writer_per_process(s: Kaiser, a: Cpu, b: Cpu) -> Bool:
 
 @always
 def shadow_is_written_first(s: Kaiser, cpu: Cpu) -> Bool:
-    """Between the two writes, the shadow's entry is already what the kernel's will be."""
+    """Between the two writes that link a slot, the shadow's entry is what the kernel's will be."""
     m, i = s.set_pgd.mm[cpu], s.set_pgd.slot[cpu]
     shadow = s.pgd.entry(s.shadow_pgd[m], i)
-    populated = s.pgd.same(shadow, op.user_entry(s, m, i))
-    cleared = s.pgd.none(s.shadow_pgd[m], i)
-    return (~op.pgd_populate.idle(s, cpu)).implies(populated) & (
-        ~op.pgd_clear.idle(s, cpu)
-    ).implies(cleared)
+    return (~op.pgd_populate.idle(s, cpu)).implies(s.pgd.same(shadow, op.user_entry(s, m, i)))
+
+
+@always
+def shadow_is_cleared_first(s: Kaiser, cpu: Cpu) -> Bool:
+    """Between the two writes that unlink a slot, the shadow's entry is zero."""
+    m, i = s.set_pgd.mm[cpu], s.set_pgd.slot[cpu]
+    return (~op.pgd_clear.idle(s, cpu)).implies(s.pgd.none(s.shadow_pgd[m], i))
 
 
 @always
@@ -127,16 +140,18 @@ TREE = (
     kernel_halves_are_fixed,
     user_slots_lead_to_own_tables,
     shadow_leaves_are_known_entry_pages,
-    direct_map_stays,
     user_leaves_are_user_frames,
     user_frames_are_mapped_once,
     entry_frames_stay,
 )
 WINDOW = (
+    kernel_frames_are_mapped_once,
     writing_holds_the_lock,
+    writing_keeps_the_cpu,
     the_window_is_locked,
     one_writer_per_process,
     shadow_is_written_first,
+    shadow_is_cleared_first,
     one_procedure_at_a_time,
     other_slots_are_equal,
 )
@@ -156,7 +171,7 @@ SCOPE: dict[type, Size] = {
 
 kaiser_v2 = Design(
     name="kaiser-v2",
-    state=Kaiser,
+    state=Repaired,
     init=op.boot,
     operations=[
         op.switch_mm,
@@ -183,6 +198,7 @@ entries are set and cleared in both halves, the shadow first, under page_table_l
 
 kaiser_v1 = kaiser_v2.but(
     name="kaiser-v1",
+    state=Kaiser,
     operations=[
         op.kaiser_add_mapping_v1 if o is op.kaiser_add_mapping else o for o in kaiser_v2.operations
     ],
@@ -211,9 +227,11 @@ kaiser_v2_nx_on_clear = kaiser_v2.replacing(
 
 @always
 def low_entries_go_to_single_pages(s: Kaiser, cpu: Cpu) -> Bool:
-    """Between its two writes, set_low_pgd() is about to write a user slot of a single-page PGD."""
+    """Between its two writes, set_low_pgd() is about to link a kernel's table to a user slot of a
+    single-page PGD."""
     single = s.page_use[s.set_pgd.root[cpu]] == PgdUse.SINGLE
-    inside = single & s.user_half[s.set_pgd.slot[cpu]] & ~_writing(s, cpu)
+    table = s.table_use[s.set_pgd.table[cpu]] == TableUse.KERNEL
+    inside = single & table & s.user_half[s.set_pgd.slot[cpu]] & ~_writing(s, cpu)
     return (~op.set_low_pgd_mirrored.idle(s, cpu)).implies(inside)
 
 

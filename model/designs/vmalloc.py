@@ -46,12 +46,12 @@ def purge_holds_pgd_lock(s: Pae, cpu: Cpu) -> Bool:
 
 @always
 def visited_copies_are_synced(s: Pae, cpu: Cpu, m: Mm) -> Bool:
-    """What a purge has visited has no entry that the reference lacks; at the end that is everyone."""
+    """What a purge has visited has an entry if the reference has one; at the end that is everyone."""
     i = s.purge.slot[cpu]
     purging = op.purge_with_sync.steps
     walking = op.purge_with_sync.at(s, cpu, purging[1]) & s.purge.visited[cpu, m]
     freeing = op.purge_with_sync.at(s, cpu, purging[3])
-    synced = (s.on_list[m] & s.copy(m, i).present).implies(s.reference(i).present)
+    synced = s.on_list[m].implies(s.copy(m, i).present == s.reference(i).present)
     return (walking | freeing).implies(synced)
 
 
@@ -71,9 +71,10 @@ def linked_tables_are_in_use(s: Pae, p: Pmd, i: PmdSlot) -> Bool:
 
 
 @always
-def loaded_processes_are_on_the_list(s: Pae, cpu: Cpu) -> Bool:
-    """A CPU runs on the tables of a process that is on pgd_list."""
-    return s.on_list[s.loaded_mm[cpu]]
+def pgd_lock_is_held_within_a_purge(s: Pae, cpu: Cpu) -> Bool:
+    """pgd_lock is held under vmap_purge_lock, and not any more by a CPU that is to free its range."""
+    freeing = op.purge_with_sync.at(s, cpu, op.purge_with_sync.steps[3])
+    return s.pgd_lock.now.implies(s.vmap_purge_lock.now & ~freeing)
 
 
 PAE_LEMMAS = (
@@ -84,7 +85,7 @@ PAE_LEMMAS = (
     visited_copies_are_synced,
     purges_take_turns,
     linked_tables_are_in_use,
-    loaded_processes_are_on_the_list,
+    pgd_lock_is_held_within_a_purge,
 )
 
 vmalloc_pae_2019 = Design(
@@ -138,10 +139,7 @@ vmalloc_pae_additions_only = vmalloc_pae_2019.replacing(
 vmalloc_pae_additions_only = vmalloc_pae_additions_only.but(
     name=vmalloc_pae_additions_only.name,
     operations=[*vmalloc_pae_2019.operations, op.purge_without_sync],
-    lemmas=(
-        linked_tables_are_in_use,
-        loaded_processes_are_on_the_list,
-    ),
+    lemmas=(linked_tables_are_in_use,),
 )
 
 # Lemmas for x86-64.
@@ -189,6 +187,18 @@ def pages_are_freed_once(s: X8664Huge, a: Cpu, b: Cpu) -> Bool:
     return (both & (s.free_pte.table[a] == s.free_pte.table[b])).implies(a == b)
 
 
+@always
+def pages_to_free_are_empty(s: X8664Huge, cpu: Cpu, j: PteSlot) -> Bool:
+    """The PTE page that a CPU is about to free has no entry."""
+    return (~op.ioremap_huge_64.idle(s, cpu)).implies(s.pte.none(s.free_pte.table[cpu], j))
+
+
+@always
+def pgd_lock_is_free(s: X8664) -> Bool:
+    """Nobody walks pgd_list."""
+    return ~s.pgd_lock.now
+
+
 vmalloc_x86_64 = Design(
     name="vmalloc-x86-64",
     state=X8664Huge,
@@ -211,6 +221,8 @@ vmalloc_x86_64 = Design(
         tables_are_linked_once,
         pages_to_free_are_unlinked,
         pages_are_freed_once,
+        pages_to_free_are_empty,
+        pgd_lock_is_free,
     ],
     assumptions=[op.top_level_tables_are_private],
     scope={

@@ -13,7 +13,7 @@ from .nodes import Component, Node
 from .operation import Operation, Procedure, S, Transition, transition_of
 from .property import Property
 from .scope import Scope
-from .state import Update
+from .state import Update, old_and_new
 from .terms import Enumeration
 
 Size = int | Callable[[Mapping[type, int]], int]
@@ -115,6 +115,12 @@ class Design(Generic[S]):
         """The same design with other fields, under another name."""
         return replace(self, name=name, **changes)
 
+    def running(self, system: System, *, name: str) -> Design[S]:
+        """The same claims about another system over the same state, such as a mutant of this one's."""
+        variant = replace(self, name=name)
+        object.__setattr__(variant, "_system", system)
+        return variant
+
     def property_named(self, name: str) -> Property[S]:
         """The property of that name; DesignError lists those that exist."""
         for prop in self.properties:
@@ -158,7 +164,7 @@ class Design(Generic[S]):
             transitions.extend(procedure.transitions(procedures))
         positions = tuple(p.position for p in procedures)
         start = transition_of(self.init)
-        components = (*self.state(0).components(), *positions)
+        components = (*old_and_new(self.state)[0].components(), *positions)
         sorts: dict[str, Any] = {}
         for sort in (s for c in components for s in (*c.keys, c.value)):
             base = sort.base if isinstance(sort, nodes.OptOf) else sort

@@ -54,11 +54,24 @@ class Component:
     given: Callable[..., Any] | None = field(default=None, compare=False)
     local: bool = False
 
+    def __hash__(self) -> int:
+        return hash(self.name)  # sets of components are at the heart of every proof
+
 
 class Node:
     """An immutable term; equality is structural and cheap because hashes are kept."""
 
-    __slots__ = ("_components", "_free", "_hash", "_variables", "args", "data", "op", "sort")
+    __slots__ = (
+        "_changing",
+        "_components",
+        "_free",
+        "_hash",
+        "_variables",
+        "args",
+        "data",
+        "op",
+        "sort",
+    )
 
     def __init__(self, op: str, sort: Any, args: tuple[Node, ...] = (), data: Any = None) -> None:
         self.op = op
@@ -69,6 +82,7 @@ class Node:
         self._free: frozenset[Node] | None = None
         self._variables: tuple[Node, ...] | None = None
         self._components: frozenset[Component] | None = None
+        self._changing: frozenset[Component] | None = None
 
     def __hash__(self) -> int:
         return self._hash
@@ -103,6 +117,13 @@ class Node:
             below: frozenset[Component] = frozenset().union(*(a.components for a in self.args))
             self._components = below | {self.data[0]} if self.op == "read" else below
         return self._components
+
+    @property
+    def changing(self) -> frozenset[Component]:
+        """Of the components that this term reads those that operations may change."""
+        if self._changing is None:
+            self._changing = frozenset(c for c in self.components if not c.rigid)
+        return self._changing
 
     @property
     def variables(self) -> tuple[Node, ...]:

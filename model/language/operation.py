@@ -10,7 +10,7 @@ from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, get_type_hints
 from . import nodes
 from .errors import DesignError
 from .nodes import Component, Node
-from .state import State, Update
+from .state import State, Update, old_and_new
 from .terms import Bool, Enumeration, Term, enumeration, sort_of, wrap
 
 S_contra = TypeVar("S_contra", bound=State, contravariant=True)
@@ -272,5 +272,6 @@ class Transition:
 
 def transition_of(op: Operation[Any, ...], name: str | None = None) -> Transition:
     """Read an operation off its function, once, on symbolic parameters."""
-    step = op(op.state(0), *(wrap(p.variable) for p in op.parameters))
+    old, _ = old_and_new(op.state)
+    step = op(old, *(wrap(p.variable) for p in op.parameters))
     return Transition(name or op.name, op.kernel, op.parameters, step.when.node, tuple(step.then))

@@ -10,6 +10,7 @@ from typing import Concatenate, Generic, Literal, ParamSpec
 from .errors import DesignError
 from .nodes import Node, negate, nodes_of, quantify
 from .operation import S, S_contra, signature_of
+from .state import old_and_new
 from .terms import Bool, wrap
 
 P = ParamSpec("P")
@@ -33,7 +34,8 @@ class Property(Generic[S_contra]):
     def body(self, epoch: int = 0) -> Node:
         """The claim over its parameters, of the old (0) or the new (1) state; a step sees both."""
         if epoch not in self._bodies:
-            states = (self.state(0), self.state(1)) if self.kind == "step" else (self.state(epoch),)
+            both = old_and_new(self.state)
+            states = both if self.kind == "step" else both[epoch : epoch + 1]
             result = self.function(*states, *(wrap(p.variable) for p in self.parameters))
             if not isinstance(result, Bool):
                 raise DesignError(

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
+WITH_CORE = "(set-option :produce-unsat-cores true)"  # what a script has that asks for a core
 Answer = Literal["sat", "unsat", "unknown"]
 
 

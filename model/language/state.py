@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import (
     TYPE_CHECKING,
     Any,
@@ -205,6 +206,17 @@ class State(_Record):
         direct map.  ``look(name, *key_indices)`` is the value of a map by its name.  None leaves it
         to the sort."""
         return None
+
+
+@cache
+def _old_and_new(state: Any) -> tuple[Any, Any]:
+    return state(0), state(1)
+
+
+def old_and_new(state: Any) -> tuple[Any, Any]:
+    """The states before and after a step, as every function of a design sees them: made once for a
+    State class, so that terms have their components in common."""
+    return _old_and_new(state)
 
 
 def _fill_in(hint: Any, arguments: dict[Any, Any]) -> Any:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
@@ -18,6 +19,7 @@ from .design import System
 from .errors import DesignError
 from .nodes import BOOL, Component, Node, OptOf
 from .operation import Transition
+from .solver import WITH_CORE
 from .terms import Enumeration
 
 _UNUSUAL = re.compile(r"[^A-Za-z0-9_.]")
@@ -182,6 +184,7 @@ def _constant(parameter: Node) -> str:
     return f"${ascii_name(str(parameter.data))}"
 
 
+@cache
 def ascii_name(name: str) -> str:
     """The name with every other character spelled out: solvers differ in what they take."""
     return _UNUSUAL.sub(lambda found: f"~{ord(found[0]):x}~", name)
@@ -207,8 +210,15 @@ class Scripts:
     def __init__(self) -> None:
         self._printed: dict[Node, tuple[str, _Printer]] = {}
 
-    def script(self, facts: Iterable[tuple[str, Node]], comments: Sequence[str] = ()) -> str:
-        """A script that asks whether the named facts can hold together.
+    def script(
+        self,
+        facts: Iterable[tuple[str, Node]],
+        comments: Sequence[str] = (),
+        *,
+        core: bool = True,
+    ) -> str:
+        """A script that asks whether the named facts can hold together; with ``core`` also which of
+        them cannot, which costs the solvers some time.
 
         Free variables become constants.  Names must be SMT-LIB symbols.
         """
@@ -222,5 +232,5 @@ class Scripts:
             whole.merge(part)
             asserts.append(f"(assert (! {text} :named {name}))")
         head = [f"; {line}" for line in comments]
-        options = ["(set-option :produce-unsat-cores true)", "(set-logic ALL)"]
+        options = [*([WITH_CORE] if core else []), "(set-logic ALL)"]
         return "\n".join([*head, *options, *whole.declarations(), *asserts, "(check-sat)", ""])

@@ -30,9 +30,33 @@ class CacheType(Enumeration):
     WT: CacheType
 
 
+class ProtectionKey(Enumeration):
+    """The protection key of a page, bits 62:59 of the entry that maps it (4- and 5-level paging)."""
+
+    K0: ProtectionKey
+    K1: ProtectionKey
+    K2: ProtectionKey
+    K3: ProtectionKey
+    K4: ProtectionKey
+    K5: ProtectionKey
+    K6: ProtectionKey
+    K7: ProtectionKey
+    K8: ProtectionKey
+    K9: ProtectionKey
+    K10: ProtectionKey
+    K11: ProtectionKey
+    K12: ProtectionKey
+    K13: ProtectionKey
+    K14: ProtectionKey
+    K15: ProtectionKey
+
+
 @dataclass(frozen=True)
 class Entry:
-    """The value of one entry; what is not said is clear."""
+    """The value of one entry; what is not said is clear.
+
+    ``reserved``: some bit is set that the processor reserves at this place.
+    """
 
     present: Bool = FALSE
     writable: Bool = FALSE
@@ -42,6 +66,8 @@ class Entry:
     accessed: Bool = FALSE
     dirty: Bool = FALSE
     cache: CacheType = CacheType.WB
+    key: ProtectionKey = ProtectionKey.K0
+    reserved: Bool = FALSE
     leaf: Opt[Frame] = NONE
     table: Opt[Any] = NONE
 
@@ -61,6 +87,7 @@ _LETTERS = {
     "global_": "G",
     "accessed": "A",
     "dirty": "D",
+    "reserved": "RSVD",
 }
 
 
@@ -120,7 +147,13 @@ class Entries(Group, Generic[T, S]):
         bits = [letter for name, letter in _LETTERS.items() if values.get(name) == "yes"]
         cache = values.get("cache", "WB")
         targets = [values[n] for n in ("table", "leaf") if values.get(n, "none") != "none"]
-        shown = [*bits, *([] if cache == "WB" else [cache.replace("_MINUS", "-")]), *targets]
+        key = values.get("key", "K0")
+        shown = [
+            *bits,
+            *([] if key == "K0" else [key]),
+            *([] if cache == "WB" else [cache.replace("_MINUS", "-")]),
+            *targets,
+        ]
         return " ".join(shown) or "empty"
 
 
@@ -141,3 +174,16 @@ class LargeDirectory(Directory[T, S, N], Generic[T, S, N]):
     which ``leaf`` is the first frame."""
 
     leaf: Map[tuple[T, S], Opt[Frame]]
+
+
+class Reserved(Entries[T, S], Generic[T, S]):
+    """A level whose entries may have reserved bits set, for designs that are about such entries;
+    elsewhere software is taken to keep them clear."""
+
+    reserved: Map[tuple[T, S], Bool]
+
+
+class Keyed(Entries[T, S], Generic[T, S]):
+    """A level whose leaves have protection keys."""
+
+    key: Map[tuple[T, S], ProtectionKey]

@@ -85,7 +85,8 @@ class Level:
     """One level of page tables, under its kernel name: "pgd", "p4d", "pud", "pmd" or "pte".
 
     An entry translates address bits `shift` to `shift + bits - 1` and is `entry_bytes` long.
-    `leaf` says that an entry may map memory itself instead of pointing to a table.
+    `leaf` says that an entry may map memory itself instead of pointing to a table; `rights` that it
+    has R/W, U/S and accessed flags (PAE's top level has none: Intel SDM vol. 3A, table 4-8).
     Source: pgtable_64_types.h, pgtable-3level_types.h, pgtable-2level_types.h.
     """
 
@@ -94,6 +95,7 @@ class Level:
     bits: int
     leaf: bool = False
     entry_bytes: int = 8
+    rights: bool = True
 
     @property
     def entries(self) -> int:
@@ -145,6 +147,16 @@ class Geometry:
     def word_bits(self) -> int:
         """Bits of a register: 64 or 32."""
         return 64 if self.va_bits > 32 else 32
+
+    @property
+    def long_mode(self) -> bool:
+        """Whether this is 4-level or 5-level paging, which IA32_EFER.LMA selects."""
+        return self.word_bits == 64
+
+    @property
+    def has_nx(self) -> bool:
+        """Whether entries are wide enough for the execute-disable bit: not with 2 levels."""
+        return self.levels[0].entry_bytes == 8
 
     @property
     def table_levels(self) -> tuple[Level, ...]:
@@ -377,7 +389,7 @@ X86_64_5L = _x86_64(
 I386_PAE = _i386(
     "i386-pae",
     "i386, 3-level paging (PAE)",
-    (Level("pgd", 30, 2), _PMD, _PTE),
+    (Level("pgd", 30, 2, rights=False), _PMD, _PTE),
 )
 I386_2L = _i386(
     "i386",

@@ -182,6 +182,11 @@ class Kaiser(Folded, Cpus):
         return None
 
 
+class Repaired(Kaiser):
+    """KAISER as repaired: set_pgd() holds page_table_lock, the interface takes known pages only.  What
+    was first posted gives no such promises."""
+
+
 def _real_slot(slot: int) -> int:
     """The slot of a 4-level machine that an abstract slot stands for."""
     region = X86_64_4L.region(_region(slot))
@@ -233,7 +238,8 @@ def beside_a_pgd(s: Kaiser, m: Mm, p: Pgd, q: Pgd) -> Bool:
 
 @assumption
 def tables_are_distinct(s: Kaiser, m: Mm, n: Mm, i: PgdSlot, j: PgdSlot) -> Bool:
-    """Each user slot of each process, and each kernel slot of both halves, has a table of its own."""
+    """Each user slot of each process, and each kernel slot of both halves, has a table of its own; a
+    user slot has no kernel's table."""
     user = (s.table_use[s.user_table[m, i]] == TableUse.USER) & (
         (s.user_half[j] & (s.user_table[m, i] == s.user_table[n, j])).implies((m == n) & (i == j))
     )
@@ -243,7 +249,10 @@ def tables_are_distinct(s: Kaiser, m: Mm, n: Mm, i: PgdSlot, j: PgdSlot) -> Bool
         & ((~s.user_half[j] & (s.kernel_table[i] == s.kernel_table[j])).implies(i == j))
         & ((~s.user_half[j] & (s.shadow_table[i] == s.shadow_table[j])).implies(i == j))
     )
-    return s.user_half[i].implies(user) & (~s.user_half[i]).implies(kernel)
+    no_kernel = (s.table_use[s.kernel_table[i]] == TableUse.USER) & (
+        s.table_use[s.shadow_table[i]] == TableUse.USER
+    )
+    return s.user_half[i].implies(user & no_kernel) & (~s.user_half[i]).implies(kernel)
 
 
 @assumption
@@ -271,7 +280,7 @@ ASSUMPTIONS = (
 # Flags as in pgtable_types.h.  KAISER takes G out of the default kernel mappings and sets it on the
 # pages that both halves map.
 _PAGE_TABLE = Entry(present=TRUE, writable=TRUE, user=TRUE)
-_KERNPG_TABLE = Entry(present=TRUE, writable=TRUE)
+KERNPG_TABLE = Entry(present=TRUE, writable=TRUE)
 PAGE_USER = Entry(present=TRUE, writable=TRUE, user=TRUE)
 PAGE_KERNEL = Entry(present=TRUE, writable=TRUE, nx=TRUE)
 PAGE_SHADOW = Entry(present=TRUE, writable=TRUE, nx=TRUE, global_=TRUE)
@@ -287,7 +296,7 @@ def boot(s: Kaiser) -> Step:
 
     def kernel_half(p: Pgd, i: PgdSlot) -> Entry:
         kernel = s.page_use[p] == PgdUse.KERNEL
-        return _KERNPG_TABLE.but(table=some(ite(kernel, s.kernel_table[i], s.shadow_table[i])))
+        return KERNPG_TABLE.but(table=some(ite(kernel, s.kernel_table[i], s.shadow_table[i])))
 
     return Step(
         when=TRUE,
@@ -512,7 +521,7 @@ def clear_shadow_later(s: Kaiser, cpu: Cpu) -> Step:
 
 
 def _low_entry(s: Kaiser, k: PgdSlot) -> Entry:
-    return _KERNPG_TABLE.but(table=some(s.kernel_table[k]))
+    return KERNPG_TABLE.but(table=some(s.kernel_table[k]))
 
 
 def _free_low_slot(s: Kaiser, p: Pgd, i: PgdSlot, k: PgdSlot) -> Bool:
@@ -560,7 +569,7 @@ def write_beside(s: Kaiser, cpu: Cpu, p: Pgd, i: PgdSlot, k: PgdSlot) -> Step:
 @set_low_pgd_mirrored.step
 def write_own(s: Kaiser, cpu: Cpu) -> Step:
     """Write the entry itself."""
-    entry = _KERNPG_TABLE.but(table=some(s.set_pgd.table[cpu]))
+    entry = KERNPG_TABLE.but(table=some(s.set_pgd.table[cpu]))
     return Step(
         when=s.mode[cpu] == Mode.KERNEL,
         then=s.pgd.set_entry(s.set_pgd.root[cpu], s.set_pgd.slot[cpu], entry),

@@ -51,7 +51,7 @@ KERNEL_PAGE = Entry(present=TRUE, writable=TRUE, nx=TRUE, global_=TRUE)
 
 class Kernel(State):
     """What both machines have.  on_list: the process is on ``pgd_list``; in_use: the PTE page is
-    allocated; loaded_mm: the process whose tables a CPU runs on."""
+    allocated; loaded_mm: the process whose tables a CPU runs on; boot_mm: the first process."""
 
     pmd: LargeDirectory[Pmd, PmdSlot, Pte]
     pte: Leaves[Pte, PteSlot]
@@ -59,16 +59,17 @@ class Kernel(State):
     on_list: Map[Mm, Bool]
     loaded_mm: Map[Cpu, Mm]
     pgd_lock: Var[Bool]
+    boot_mm: Fun[tuple[()], Mm] = given(lambda scope: 0)
 
 
-def _boot_kernel(s: Kernel, boot_mm: Mm) -> list[Update]:
+def _boot_kernel(s: Kernel) -> list[Update]:
     """Nothing is mapped; one process runs everywhere."""
     return [
         *s.pmd.fill_entries(lambda p, i: EMPTY),
         *s.pte.fill_entries(lambda t, j: EMPTY),
         s.in_use.fill(lambda t: FALSE),
-        s.on_list.fill(lambda m: m == boot_mm),
-        s.loaded_mm.fill(lambda cpu: boot_mm),
+        s.on_list.fill(lambda m: m == s.boot_mm[()]),
+        s.loaded_mm.fill(lambda cpu: s.boot_mm[()]),
         s.pgd_lock.become(FALSE),
     ]
 
@@ -92,7 +93,6 @@ class Pae(Kernel):
     purge: Purge
     init_pmd: Fun[tuple[()], Pmd] = given(lambda scope: 0)
     pmd_of: Fun[Mm, Pmd] = given(lambda scope, m: m + 1)
-    boot_mm: Fun[tuple[()], Mm] = given(lambda scope: 0)
 
     def reference(self, i: PmdSlot) -> Entry:
         """``init_mm``'s entry."""
@@ -130,7 +130,7 @@ def pmd_pages_are_private(s: Pae, m: Mm, n: Mm) -> Bool:
 def boot_pae(s: Pae) -> Step:
     """The vmalloc area is free and unmapped."""
     free = [s.area.fill(lambda i: Area.FREE), s.vmap_purge_lock.become(FALSE)]
-    return Step(when=TRUE, then=[*_boot_kernel(s, s.boot_mm[()]), *free])
+    return Step(when=TRUE, then=[*_boot_kernel(s), *free])
 
 
 @operation(kernel="arch/x86/mm/pgtable.c: pgd_ctor(), pgd_prepopulate_pmd()")
@@ -370,7 +370,6 @@ class X8664(Kernel):
     init_pgd: Fun[tuple[()], Pgd] = given(lambda scope: 0)
     pgd_of: Fun[Mm, Pgd] = given(lambda scope, m: m + 1)
     preallocated: Fun[PgdSlot, Pmd] = given(lambda scope, i: i)
-    boot_mm: Fun[tuple[()], Mm] = given(lambda scope: 0)
 
     def reference(self, i: PgdSlot) -> Entry:
         """``init_mm``'s entry."""
@@ -413,7 +412,7 @@ def boot_64(s: X8664) -> Step:
     return Step(
         when=TRUE,
         then=[
-            *_boot_kernel(s, s.boot_mm[()]),
+            *_boot_kernel(s),
             *s.pgd.fill_entries(lambda p, i: EMPTY),
             *s.pgd.fill_entries(
                 lambda p, i: KERNEL_TABLE.but(table=some(s.preallocated[i])), linked

@@ -1,11 +1,13 @@
 """What is claimed of history: one file per defect, with the design that has it and the one without.
 
 ``<id>.toml`` has one defect of a published patch series or kernel; ``out-of-reach.toml`` lists what
-no design here can show, and why.  The files say what is expected; :func:`met` compares.
+no design here can show, and why.  The files say what is expected; :func:`met` compares.  (In
+``mutants.toml`` are slips that nobody made, see :mod:`..mutation`.)
 """
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +20,7 @@ from ..verdict import Result, Verdict
 
 Role = Literal["buggy", "fixed"]
 
+ENTRY = re.compile(r"[A-Z]-\d\d[a-z-]*\.toml")
 OUT_OF_REACH = "out-of-reach.toml"
 CONFIDENCE = {
     "V": "patch or code text was read",
@@ -91,7 +94,7 @@ def defects() -> Mapping[str, Defect]:
     files = resources.files(__name__).iterdir()
     found: dict[str, Defect] = {}
     for file in sorted(files, key=lambda f: _number(f.name)):
-        if file.name.endswith(".toml") and file.name != OUT_OF_REACH:
+        if ENTRY.fullmatch(file.name):
             defect = _defect(tomllib.loads(file.read_text("utf-8")))
             found[defect.id] = defect
     return found
