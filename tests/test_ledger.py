@@ -119,11 +119,12 @@ def test_check_takes_a_defect() -> None:
 
 
 def test_check_says_what_is_not_met() -> None:
-    """At this size one process cannot miss what another one has."""
-    code, said = mapproof("check", "V-02", "--scope", "mm=1")
+    """One CPU alone cannot miss a flush, nor can it show that two of them work together."""
+    code, said = mapproof("check", "P-14", "--scope", "cpu=1")
     assert code == 1
-    assert "not met: expected violated in 8 steps" in said
-    assert "1 of 2 expectations met" in said
+    assert "not met: expected violated in 3 steps, by ds_update, fill_*" in said
+    assert "not met: expected proved" in said
+    assert "0 of 2 expectations met" in said
 
 
 def test_json_says_what_was_expected() -> None:
