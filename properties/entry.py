@@ -1,7 +1,7 @@
 """What CR3 and GS have, wherever exceptions come.
 
 What it checks: ring 3 runs on the shadow and with the user's GS base, C code on the kernel's tables
-and with the kernel's base; CR3 has no reserved bit.
+and with the kernel's base; CR3 has the user PCID with the shadow only, and no reserved bit.
 Why it matters: C code on the shadow faults where the fault cannot be handled; ring 3 on the kernel's
 tables has everything mapped that isolation takes away.
 Kernel precedent: H. Dickins, "kaiser: paranoid_entry pass cr3 need to paranoid_exit", 26 September
@@ -38,6 +38,19 @@ def c_code_runs_on_the_kernel_tables(s: Entry, cpu: Cpu, level: Level) -> Bool:
 def cr3_has_no_reserved_bit(s: Entry, cpu: Cpu) -> Bool:
     """Bit 11 of CR3 is set only where PCIDs are in use."""
     return s.cr3_pcid_bit[cpu].implies(s.has_pcid[()])
+
+
+@always
+def user_pcid_goes_with_the_shadow(s: Entry, cpu: Cpu) -> Bool:
+    """Where there are PCIDs, CR3 has the user's exactly when it has the shadow."""
+    return s.has_pcid[()].implies(s.cr3_pcid_bit[cpu] == s.cr3_shadow[cpu])
+
+
+@sometimes
+def an_exception_interrupts_an_entry(s: Entry, cpu: Cpu) -> Bool:
+    """A handler runs between SWAPGS and the switch of CR3 on the way in."""
+    handler = s.nested[cpu, Level.PARANOID] == Nested.HANDLER
+    return handler & (s.stage[cpu] == Stage.ENTERED_SWAPGS)
 
 
 @sometimes

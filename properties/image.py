@@ -19,7 +19,7 @@ from mapproof.model.operations.image import ImagePages, ImagePagesInOrder, Owner
 @always
 def taken_pages_have_no_alias(s: ImagePages, f: Frame) -> Bool:
     """A page with somebody's data is not mapped at its link address, once that is being removed."""
-    return ((s.owner[f] == Owner.TAKEN) & s.alias[f]).implies(s.removing[f])
+    return ((s.owner[f] == Owner.TAKEN) & s.alias[f]).implies(s.is_removed(f))
 
 
 @always

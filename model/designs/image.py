@@ -11,7 +11,13 @@ from ..operations.image import ImagePages, ImagePagesInOrder, Owner
 @always
 def pages_with_alias_are_the_images(s: ImagePages, f: Frame) -> Bool:
     """A page that left the image has its alias only while that is being removed."""
-    return ((s.owner[f] != Owner.IMAGE) & s.alias[f]).implies(s.removing[f])
+    return ((s.owner[f] != Owner.IMAGE) & s.alias[f]).implies(s.is_removed(f))
+
+
+@always
+def removals_are_under_way(s: ImagePages, cpu: Cpu) -> Bool:
+    """Who is about to remove an alias is in the procedure that does."""
+    return s.removing[cpu].implies(~op.free_pages.idle(s, cpu))
 
 
 @always
@@ -26,14 +32,14 @@ image = Design(
     init=op.boot,
     operations=[op.allocate],
     procedures=[op.free_pages],
-    lemmas=[pages_with_alias_are_the_images],
+    lemmas=[pages_with_alias_are_the_images, removals_are_under_way],
     scope={Cpu: 1, Frame: 2},
     doc="""Freeing pages of the kernel image, as merged: the page goes to the allocator, then its mapping
 at the link address is removed.""",
     source="c40a56a7818c; free_kernel_image_pages() of Linux 6.1",
 )
 
-image_alias_stays = image.replacing(
+image_alias_stays = image.but(name="image-alias-stays", lemmas=[]).replacing(
     op.free_pages,
     op.free_pages_with_alias,
     name="image-alias-stays",

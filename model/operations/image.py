@@ -16,6 +16,7 @@ from ..language import (
     Procedure,
     State,
     Step,
+    exists,
     operation,
 )
 from ..machine.sorts import Cpu, Frame
@@ -37,13 +38,17 @@ class Freeing(Locals):
 
 
 class ImagePages(State):
-    """alias: the page is mapped at its link address.  removing: free_kernel_image_pages() has freed
-    the page and is about to remove its alias."""
+    """alias: the page is mapped at its link address.  removing: the CPU has freed a page and is about
+    to remove its alias."""
 
     owner: Map[Frame, Owner]
     alias: Map[Frame, Bool]
-    removing: Map[Frame, Bool]
+    removing: Map[Cpu, Bool]
     freeing: Freeing
+
+    def is_removed(self, f: Frame) -> Bool:
+        """A CPU is about to remove the page's alias."""
+        return exists(Cpu, lambda cpu: self.removing[cpu] & (self.freeing.frame[cpu] == f))
 
 
 class ImagePagesInOrder(ImagePages):
@@ -58,7 +63,7 @@ def boot(s: ImagePages) -> Step:
         then=[
             s.owner.fill(lambda f: Owner.IMAGE),
             s.alias.fill(lambda f: TRUE),
-            s.removing.fill(lambda f: FALSE),
+            s.removing.fill(lambda cpu: FALSE),
         ],
     )
 
@@ -81,7 +86,7 @@ def free_init_pages(s: ImagePages, cpu: Cpu, f: Frame) -> Step:
     """The allocator gets the page."""
     return Step(
         when=s.owner[f] == Owner.IMAGE,
-        then=[s.owner.set(f, Owner.FREE), s.removing.set(f, TRUE), s.freeing.frame.set(cpu, f)],
+        then=[s.owner.set(f, Owner.FREE), s.removing.set(cpu, TRUE), s.freeing.frame.set(cpu, f)],
     )
 
 
@@ -89,7 +94,7 @@ def free_init_pages(s: ImagePages, cpu: Cpu, f: Frame) -> Step:
 def set_memory_np_noalias(s: ImagePages, cpu: Cpu) -> Step:
     """The alias goes, and every CPU flushes it."""
     f = s.freeing.frame[cpu]
-    return Step(when=TRUE, then=[s.alias.set(f, FALSE), s.removing.set(f, FALSE)])
+    return Step(when=TRUE, then=[s.alias.set(f, FALSE), s.removing.set(cpu, FALSE)])
 
 
 # P-09: the alias stayed.
