@@ -187,7 +187,8 @@ _EFFORT = _options(
 def main() -> None:
     """Prove what a kernel's page tables may map, or show the shortest run that breaks it.
 
-    TARGET is a built-in design, file.py, file.py::design, design::property or a folder.
+    TARGET is a built-in design, file.py, file.py::design, design::property, a folder, a defect of
+    the ledger or "ledger".
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
@@ -316,16 +317,25 @@ def check(
     show_lemmas: bool,
     **effort: Any,
 ) -> int:
-    """Prove the properties of designs, or find counterexamples."""
+    """Prove the properties of designs, or find counterexamples.
+
+    Of a defect of the ledger, or all of it: whether what is expected is found; that is exit code 0.
+    """
     _start_solvers()
-    chosen = Catalog().targets(targets)
-    scopes = _scopes(chosen, sizes)
+    from . import claims
+
+    catalog = Catalog()
+    named, defects = claims.split(targets)
+    chosen = catalog.targets(named)
+    claimed = claims.targets(defects, catalog)
+    scopes = _scopes([*chosen, *claimed], sizes)
     folder = None if certificates is None else _folder(certificates)
     session = _Session(effort, folder)
     results: list[Result] = []
     parts: list[tuple[list[Result], Page]] = []
+    settled: list[claims.Claim] = []
     interrupted = False
-    for target, scope in zip(chosen, scopes, strict=True):
+    for target, scope in zip(chosen, scopes, strict=False):
         try:
             found, lemmas = session.check(target, scope)
             if not as_json:
@@ -334,7 +344,7 @@ def check(
                 with told_plainly(target.file):
                     said = report(target.design, found, session.seconds)
                 click.echo(f"\n{said}" if results else said)
-                _tell_lemmas(target.design, lemmas, whole=show_lemmas)
+                _tell_lemmas(target.design.name, lemmas, whole=show_lemmas)
             results += found
             parts.append((found, lemmas))
         except DesignError as error:
@@ -343,26 +353,44 @@ def check(
         except KeyboardInterrupt:
             interrupted = True
             break
+    asked = {t.design.name: (t, sc) for t, sc in zip(claimed, scopes[len(chosen) :], strict=True)}
+    started = monotonic()
+    try:
+        ledger = [] if interrupted else defects
+        for defect, both in claims.settled(ledger, lambda name: session.check(*asked[name])):
+            if not as_json:
+                click.echo("\n" * bool(results or settled) + claims.text(defect, both))
+                for claim in both if show_lemmas else []:
+                    _tell_lemmas(claim.result.design, claim.lemmas, whole=True)
+            settled += both
+    except KeyboardInterrupt:
+        interrupted = True
     if as_json:
         from .jsonout import Part, results_json
 
         told = [Part(*part) for part in parts]
-        click.echo(results_json(told, session.errors, interrupted=interrupted))
+        click.echo(results_json(told, session.errors, interrupted=interrupted, claims=settled))
+    elif settled:
+        click.echo("\n" + claims.summary(settled, monotonic() - started))
     if interrupted:
         raise click.Abort
+    every = [*results, *(claim.result for claim in settled)]
     if graph is not None:
-        _draw(results, graph, quiet=as_json)
+        _draw(every, graph, quiet=as_json)
     if folder is not None and not as_json:
-        number = sum(bool(r.certificate_file) for r in results)
+        number = sum(bool(r.certificate_file) for r in every)
         click.echo(f"\n{number} certificate{'' if number == 1 else 's'}: {folder}")
-    return 2 if session.errors else exit_code(results, require_proof=require_proof)
+    if session.errors:
+        return 2
+    unmet = not all(claim.met for claim in settled)
+    return exit_code(results, require_proof=require_proof) or int(unmet)
 
 
-def _tell_lemmas(design: Design[Any], lemmas: Page, *, whole: bool) -> None:
+def _tell_lemmas(design: str, lemmas: Page, *, whole: bool) -> None:
     """How many lemmas were inferred, or all of them as source."""
     number = len(lemmas.functions)
     if whole and number:
-        click.echo(f"\n# Lemmas that were inferred: lemmas=[*INFERRED] of {design.name}.\n")
+        click.echo(f"\n# Lemmas that were inferred: lemmas=[*INFERRED] of {design}.\n")
         click.echo(lemmas.text)
     elif number:
         plural = "lemma was" if number == 1 else "lemmas were"
@@ -534,9 +562,11 @@ def verify(
 
 
 @main.command(name="list")
-@click.argument("kind", required=False, type=click.Choice(["designs", "properties", "operations"]))
+@click.argument(
+    "kind", required=False, type=click.Choice(["designs", "properties", "operations", "defects"])
+)
 def list_(kind: str | None) -> int:
-    """List the built-in designs, properties and operations."""
+    """List the built-in designs, properties and operations, and the ledger of defects."""
     from .explain import KINDS, listing
 
     click.echo(listing(Catalog(), (kind,) if kind else KINDS))
@@ -546,7 +576,7 @@ def list_(kind: str | None) -> int:
 @main.command()
 @click.argument("name")
 def explain(name: str) -> int:
-    """Explain a property, an operation, a design or a verdict."""
+    """Explain a property, an operation, a design, a defect or a verdict."""
     from .explain import explanation
 
     click.echo(explanation(Catalog(), name))

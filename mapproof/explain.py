@@ -18,12 +18,13 @@ from mapproof.model.language.nodes import TRUE_NODE, Node, show, substitute, var
 from mapproof.model.language.operation import transition_of
 from mapproof.model.language.state import Update
 
+from . import claims
 from .catalog import Catalog
 from .loading import suggestion, told_plainly
 from .reasons import LONG
 from .text import INDENT, WIDTH, first_sentence, fold, scope_text
 
-KINDS = ("designs", "properties", "operations")
+KINDS = ("designs", "properties", "operations", "defects")
 NAMES = 28  # columns for names in a list
 HEADINGS = (
     "What it checks",
@@ -73,13 +74,14 @@ class Deed:
 
 
 def listing(catalog: Catalog, kinds: Sequence[str] = KINDS) -> str:
-    """Designs, properties and operations, one line each; :func:`explanation` says the rest."""
+    """Designs, properties, operations and defects, one line each; :func:`explanation` says the rest."""
     blocks: dict[str, Callable[[Catalog], list[tuple[str, str]]]] = {
         "designs": lambda c: [(d.name, first_sentence(d.doc)) for d in c.designs.values()],
         "properties": lambda c: [(p.name, f"{p.kind}: {p.summary}") for p in c.library],
         "operations": lambda c: [
             (d.name, first_sentence(d.operation.doc)) for d in deeds(c.designs.values())
         ],
+        "defects": lambda _: claims.rows(),
     }
     shown: list[str] = []
     for kind in kinds:
@@ -127,13 +129,16 @@ def deeds(designs: Iterable[Design[Any]]) -> list[Deed]:
 
 
 def explanation(catalog: Catalog, name: str) -> str:
-    """What a name means: a verdict, a design, a property, an operation, or several of these.
+    """What a name means: a defect, a verdict, a design, a property, an operation, or several of these.
 
     ``design::name`` and ``file.py::design::name`` look in one design.  Raises DesignError, listing
     names like it, if nothing is called so.
     """
     if "::" in name or name.endswith(".py"):
         return _in_target(catalog, name)
+    row = claims.explanation(name)
+    if row is not None:
+        return row
     found = [*_matches(name, catalog.designs.values())]
     if name in VERDICTS:
         found.insert(0, _verdict(name))

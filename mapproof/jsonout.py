@@ -11,6 +11,7 @@ from mapproof.proofs.explore import Explored
 from mapproof.proofs.trace import Trace
 from mapproof.proofs.verdict import Result
 
+from .claims import Claim
 from .lemma_text import Page
 from .naming import Naming
 from .text import changes, special
@@ -34,15 +35,21 @@ class Part:
 
 
 def results_json(
-    parts: Sequence[Part], errors: Sequence[str] = (), *, interrupted: bool = False
+    parts: Sequence[Part],
+    errors: Sequence[str] = (),
+    *,
+    interrupted: bool = False,
+    claims: Sequence[Claim] = (),
 ) -> str:
     """The results of a command as one JSON document.
 
-    ``errors`` are the messages of designs that could not be checked.
+    ``errors`` are the messages of designs that could not be checked; ``claims`` are results that the
+    ledger has expectations of.
     """
+    results = [_result(result, part) for part in parts for result in part.results]
     document: dict[str, Any] = {
         "version": VERSION,
-        "results": [_result(result, part) for part in parts for result in part.results],
+        "results": results + [_claim(claim) for claim in claims],
     }
     if errors:
         document["errors"] = list(errors)
@@ -101,6 +108,15 @@ def _cti(cti: Cti, result: Result) -> dict[str, Any]:
         "before": {name: {"initial": old, "value": new} for name, old, new in special(cti)},
         "step": _step(trace, 0),
         "witness": _witness(trace, result),
+    }
+
+
+def _claim(claim: Claim) -> dict[str, Any]:
+    return {
+        **_result(claim.result, Part([claim.result], claim.lemmas, claim.role)),
+        "defect": claim.defect.id,
+        "expected": claim.expected,
+        "met": claim.met,
     }
 
 

@@ -11,6 +11,7 @@ import pytest
 from mapproof.catalog import Catalog
 from mapproof.model.language import Operation, Procedure
 from mapproof.proofs.check import Options, check
+from mapproof.proofs.ledger import defects
 from mapproof.proofs.verdict import Result, Verdict
 
 
@@ -104,7 +105,11 @@ def test_the_shortest_counterexample_tells_the_story(story: Story) -> None:
     assert result.depth == len(story.steps)
 
 
-@pytest.mark.parametrize("name", sorted(Catalog().designs))
+# Designs with a defect of the ledger, whose other properties nobody claims anything about.
+OF_THE_LEDGER = {d.buggy for d in defects().values()} - {story.design for story in STORIES}
+
+
+@pytest.mark.parametrize("name", sorted({*Catalog().designs} - OF_THE_LEDGER))
 def test_nothing_else_is_violated(name: str) -> None:
     """Every other property keeps its verdict: proved for any size, or reached."""
     broken = {story.violated for story in STORIES if story.design == name}
@@ -114,7 +119,7 @@ def test_nothing_else_is_violated(name: str) -> None:
 
 
 def test_every_proof_was_checked_by_another_solver() -> None:
-    for name in sorted(Catalog().designs):
+    for name in sorted({*Catalog().designs} - OF_THE_LEDGER):
         for result in results(name).values():
             if result.verdict is Verdict.PROVED:
                 assert result.checked_by, f"{name}::{result.property}"

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from mapproof.catalog import Catalog
 from mapproof.cli import main
 
 ROOT = Path(__file__).parent.parent
@@ -61,6 +62,20 @@ def test_readme_picture(tmp_path: Path) -> None:
     if os.environ.get(REGENERATE):
         kept.write_bytes(drawn.read_bytes())
     assert drawn.read_bytes() == kept.read_bytes(), f"run {REGENERATE}=1 pytest tests/test_docs.py"
+
+
+def test_every_promise_has_a_property() -> None:
+    """What docs/isolation.md names are systems and properties that exist."""
+    text = (ROOT / "docs" / "isolation.md").read_text(encoding="utf-8")
+    systems, promises, _ = re.split(r"^## |^Windows ", text, maxsplit=2, flags=re.MULTILINE)
+    for system in re.findall(r"^\| (`[^|]*`) \|", systems, re.MULTILINE):
+        for name in re.findall(r"`(\w+)`", system):
+            assert (ROOT / "model" / "operations" / f"{name}.py").is_file(), name
+    known = {prop.name for prop in Catalog().library}
+    rows = [line.rpartition(" | ")[2] for line in promises.splitlines() if line.startswith("| ")]
+    named = {name for row in rows[1:] for name in re.findall(r"`(\w+)`", row)}
+    assert len(named) > 30
+    assert named <= known, named - known
 
 
 @pytest.mark.parametrize("page", ["README.md", "ARCHITECTURE.md"])

@@ -1,0 +1,257 @@
+"""PCIDs under page table isolation: a few address-space identifiers per CPU, each a pair of PCIDs.
+
+A CPU keeps the entries of the last processes it ran.  Each process counts its flushes (tlb_gen), each
+identifier remembers the process and the count that its entries are good for; here ``behind`` says that
+the count is less than the process's.  Whoever unmaps a page counts, and asks the CPUs in mm_cpumask to
+flush; a CPU that runs the process later sees the count and flushes then.  What cannot be reached, the
+user PCID, is left to the exit path.  User tables are folded to one entry for each address.
+"""
+
+from __future__ import annotations
+
+from ..language import (
+    FALSE,
+    NONE,
+    TRUE,
+    Bool,
+    Locals,
+    Map,
+    Opt,
+    Procedure,
+    Step,
+    exists,
+    ite,
+    operation,
+    some,
+)
+from ..machine.cpu import Mode
+from ..machine.flush import Flush
+from ..machine.sorts import Cpu, Frame, Mm, Va
+from ..machine.tlb import Asid, Tlb, drop_tagged
+
+
+class Switch(Locals):
+    """The locals of switch_mm_irqs_off(): next process, new identifier, whether to flush it."""
+
+    next: Map[Cpu, Mm]
+    asid: Map[Cpu, Asid]
+    flush: Map[Cpu, Bool]
+
+
+class Unmap(Flush):
+    """The locals of the munmap() that a CPU is in."""
+
+    mm: Map[Cpu, Mm]
+
+
+class Pcids(Tlb):
+    """maps: the user tables of each process.  loaded_mm, asid: what CR3 has.  mask: mm_cpumask.  ctx:
+    the process of an identifier.  behind: its ``tlb_gen`` is less than the process's.  user_flush:
+    ``user_pcid_flush_mask``."""
+
+    loaded_mm: Map[Cpu, Mm]
+    asid: Map[Cpu, Asid]
+    mode: Map[Cpu, Mode]
+    maps: Map[tuple[Mm, Va], Opt[Frame]]
+    free: Map[Frame, Bool]
+    mask: Map[tuple[Mm, Cpu], Bool]
+    ctx: Map[tuple[Cpu, Asid], Opt[Mm]]
+    behind: Map[tuple[Cpu, Asid], Bool]
+    user_flush: Map[tuple[Cpu, Asid], Bool]
+    switch: Switch
+    unmap: Unmap
+
+    def unmapping(self, by: Cpu, m: Mm, va: Va, f: Frame) -> Bool:
+        """That CPU has cleared that entry and not yet freed the page."""
+        page = (self.unmap.mm[by] == m) & self.unmap.is_about(by, va, f)
+        return ~unmap.idle(self, by) & page
+
+    def uncounted(self, m: Mm, va: Va, f: Frame) -> Bool:
+        """Somebody has cleared the entry and is about to count the flush."""
+        return exists(
+            Cpu,
+            lambda by: self.unmapping(by, m, va, f) & unmap.at(self, by, unmap.steps[1]),
+        )
+
+    def awaited(self, cpu: Cpu, m: Mm, va: Va, f: Frame) -> Bool:
+        """Somebody has cleared the entry and waits for this CPU."""
+        return exists(Cpu, lambda by: self.unmapping(by, m, va, f) & self.unmap.waits_for[by, cpu])
+
+
+@operation(kernel="arch/x86/mm/tlb.c: initialize_tlbstate_and_flush()")
+def boot(s: Pcids) -> Step:
+    """Nothing is mapped, nothing is cached; every CPU runs some process on some identifier."""
+    return Step(
+        when=TRUE,
+        then=[
+            s.kernel_tlb.fill(lambda cpu, a, va: NONE),
+            s.user_tlb.fill(lambda cpu, a, va: NONE),
+            s.mode.fill(lambda cpu: Mode.KERNEL),
+            s.maps.fill(lambda m, va: NONE),
+            s.free.fill(lambda f: TRUE),
+            s.mask.fill(lambda m, cpu: s.loaded_mm[cpu] == m),
+            s.ctx.fill(lambda cpu, a: ite(s.asid[cpu] == a, some(s.loaded_mm[cpu]), NONE)),
+            s.behind.fill(lambda cpu, a: FALSE),
+            s.user_flush.fill(lambda cpu, a: FALSE),
+        ],
+    )
+
+
+@operation(kernel="mm/memory.c: do_anonymous_page(), set_pte_at()")
+def map_page(s: Pcids, m: Mm, va: Va, f: Frame) -> Step:
+    """Map a free frame; an entry that was not present is in no TLB."""
+    return Step(
+        when=s.maps[m, va].is_none & s.free[f],
+        then=[s.maps.set((m, va), some(f)), s.free.set(f, FALSE)],
+    )
+
+
+@operation(kernel="Intel SDM vol. 3, section 4.10.2: caching of translations")
+def fill_tlb(s: Pcids, cpu: Cpu, va: Va) -> Step:
+    """The CPU caches a translation under the PCID in CR3, needed or not."""
+    found, a = s.maps[s.loaded_mm[cpu], va], s.asid[cpu]
+    user = s.mode[cpu] == Mode.USER
+    return Step(
+        when=found.is_some,
+        then=[
+            s.user_tlb.set((cpu, a, va), ite(user, found, s.user_tlb[cpu, a, va])),
+            s.kernel_tlb.set((cpu, a, va), ite(user, s.kernel_tlb[cpu, a, va], found)),
+        ],
+    )
+
+
+@operation(kernel="arch/x86/entry/calling.h: SWITCH_TO_KERNEL_CR3")
+def enter_kernel(s: Pcids, cpu: Cpu) -> Step:
+    """A system call or interrupt; kernel entries are good, so CR3 has the no-flush bit."""
+    return Step(when=s.mode[cpu] == Mode.USER, then=[s.mode.set(cpu, Mode.KERNEL)])
+
+
+@operation(kernel="arch/x86/entry/calling.h: SWITCH_TO_USER_CR3_STACK")
+def return_to_user(s: Pcids, cpu: Cpu) -> Step:
+    """CR3 gets the user PCID, with the no-flush bit unless the mask has the identifier."""
+    a = s.asid[cpu]
+    due = s.user_flush[cpu, a]
+    return Step(
+        when=(s.mode[cpu] == Mode.KERNEL) & switch_mm.idle(s, cpu),
+        then=[
+            s.mode.set(cpu, Mode.USER),
+            drop_tagged(s.user_tlb, lambda c, b, va: (c == cpu) & (b == a) & due),
+            s.user_flush.set((cpu, a), FALSE),
+        ],
+    )
+
+
+# Context switch, with interrupts off.
+
+switch_mm = Procedure(
+    "switch_mm",
+    kernel="arch/x86/mm/tlb.c: switch_mm_irqs_off()",
+    doc="Run another process: join its mask, read its count, then load CR3.",
+)
+
+
+@switch_mm.step
+def join_mask(s: Pcids, cpu: Cpu, m: Mm) -> Step:
+    """Remote flushes for the old process stop, those for the next one start."""
+    return Step(
+        when=s.mode[cpu] == Mode.KERNEL,
+        then=[
+            s.mask.set((s.loaded_mm[cpu], cpu), FALSE),
+            s.mask.set((m, cpu), TRUE),
+            s.switch.next.set(cpu, m),
+        ],
+    )
+
+
+@switch_mm.step
+def choose_new_asid(s: Pcids, cpu: Cpu, a: Asid) -> Step:
+    """Take the process's identifier, flushing it if it is behind, or another one."""
+    m = s.switch.next[cpu]
+    flush = (s.ctx[cpu, a] != some(m)) | s.behind[cpu, a]
+    return Step(
+        when=TRUE,
+        then=[
+            s.switch.asid.set(cpu, a),
+            s.switch.flush.set(cpu, flush),
+            s.ctx.set((cpu, a), some(m)),
+            s.behind.set((cpu, a), FALSE),
+        ],
+    )
+
+
+@switch_mm.step
+def load_new_mm_cr3(s: Pcids, cpu: Cpu) -> Step:
+    """Load CR3; without the no-flush bit the kernel PCID is flushed, and the mask has the user's."""
+    a, flush = s.switch.asid[cpu], s.switch.flush[cpu]
+    return Step(
+        when=TRUE,
+        then=[
+            s.loaded_mm.set(cpu, s.switch.next[cpu]),
+            s.asid.set(cpu, a),
+            drop_tagged(s.kernel_tlb, lambda c, b, va: (c == cpu) & (b == a) & flush),
+            s.user_flush.set((cpu, a), s.user_flush[cpu, a] | flush),
+        ],
+    )
+
+
+# munmap().
+
+unmap = Procedure(
+    "unmap",
+    kernel="mm/memory.c: zap_pte_range(), tlb_flush_mmu(); arch/x86/mm/tlb.c: flush_tlb_mm_range()",
+    doc="Unmap a page: clear its entry, count, ask whoever runs the process, free the frame.",
+)
+
+
+@unmap.step
+def clear_pte(s: Pcids, cpu: Cpu, va: Va) -> Step:
+    """Clear the entry; nobody has flushed it yet."""
+    m = s.loaded_mm[cpu]
+    return Step(
+        when=(s.mode[cpu] == Mode.KERNEL) & s.maps[m, va].is_some,
+        then=[
+            s.unmap.mm.set(cpu, m),
+            *s.unmap.begin(cpu, va, s.maps[m, va].value, lambda c: TRUE),
+            s.maps.set((m, va), NONE),
+        ],
+    )
+
+
+@unmap.step
+def inc_mm_tlb_gen(s: Pcids, cpu: Cpu) -> Step:
+    """Count: every identifier of the process is behind."""
+    m = s.unmap.mm[cpu]
+    return Step(
+        when=TRUE, then=[s.behind.fill(lambda c, a: TRUE, lambda c, a: s.ctx[c, a] == some(m))]
+    )
+
+
+@unmap.step
+def send_flush(s: Pcids, cpu: Cpu) -> Step:
+    """Ask the CPUs in the mask."""
+    m = s.unmap.mm[cpu]
+    return Step(when=TRUE, then=[s.unmap.ask_only(cpu, lambda c: s.mask[m, c])])
+
+
+@unmap.step
+def free_page(s: Pcids, cpu: Cpu) -> Step:
+    """When all have answered, the frame is free for anyone."""
+    return Step(when=s.unmap.answered(cpu), then=[s.free.set(s.unmap.frame[cpu], TRUE)])
+
+
+@operation(kernel="arch/x86/mm/tlb.c: flush_tlb_func(), invalidate_user_asid()")
+def flush_tlb_func(s: Pcids, cpu: Cpu, by: Cpu) -> Step:
+    """The IPI arrives, whenever interrupts come through: a CPU that runs the process and is behind
+    flushes the kernel PCID, and the mask has the user's."""
+    a = s.asid[cpu]
+    due = (s.loaded_mm[cpu] == s.unmap.mm[by]) & s.behind[cpu, a]
+    ready = (s.mode[cpu] == Mode.KERNEL) & switch_mm.idle(s, cpu)
+    return Step(
+        when=ready & unmap.at(s, by, unmap.steps[3]) & s.unmap.waits_for[by, cpu],
+        then=[
+            drop_tagged(s.kernel_tlb, lambda c, b, va: (c == cpu) & (b == a) & due),
+            s.user_flush.set((cpu, a), s.user_flush[cpu, a] | due),
+            s.behind.set((cpu, a), s.behind[cpu, a] & ~due),
+            s.unmap.answer(by, cpu),
+        ],
+    )

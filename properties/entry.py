@@ -1,0 +1,68 @@
+"""What CR3 and GS have, wherever exceptions come.
+
+What it checks: ring 3 runs on the shadow and with the user's GS base, C code on the kernel's tables
+and with the kernel's base; CR3 has the user PCID with the shadow only, and no reserved bit.
+Why it matters: C code on the shadow faults where the fault cannot be handled; ring 3 on the kernel's
+tables has everything mapped that isolation takes away.
+Kernel precedent: H. Dickins, "kaiser: paranoid_entry pass cr3 need to paranoid_exit", 26 September
+2017; f10ee3dcc9f0 (bit 11 of CR3).
+Smallest counterexample: #MC between the switch of CR3 and SWAPGS on the way out
+(entry-cr3-with-swapgs).
+Not covered: stacks, the scratch slot of the CR3 switch, interrupts that are masked there.
+"""
+
+from __future__ import annotations
+
+from mapproof.model.language import Bool, always, sometimes
+from mapproof.model.machine.sorts import Cpu
+from mapproof.model.operations.entry import Entry, Level, Nested, Stage
+
+
+@always
+def ring_3_runs_on_the_shadow(s: Entry, cpu: Cpu) -> Bool:
+    """In ring 3 CR3 has the shadow and GS the user's base."""
+    return (s.stage[cpu] == Stage.RING3).implies(
+        s.cr3_shadow[cpu] & s.gs_user[cpu] & s.task_runs(cpu)
+    )
+
+
+@always
+def c_code_runs_on_the_kernel_tables(s: Entry, cpu: Cpu, level: Level) -> Bool:
+    """In C code, of a task or of a handler, CR3 has the kernel's tables and GS the kernel's base."""
+    task = s.task_runs(cpu) & (s.stage[cpu] == Stage.KERNEL)
+    handler = s.running(cpu, level) & (s.nested[cpu, level] == Nested.HANDLER)
+    return (task | handler).implies(~s.cr3_shadow[cpu] & ~s.gs_user[cpu])
+
+
+@always
+def cr3_has_no_reserved_bit(s: Entry, cpu: Cpu) -> Bool:
+    """Bit 11 of CR3 is set only where PCIDs are in use."""
+    return s.cr3_pcid_bit[cpu].implies(s.has_pcid[()])
+
+
+@always
+def user_pcid_goes_with_the_shadow(s: Entry, cpu: Cpu) -> Bool:
+    """Where there are PCIDs, CR3 has the user's exactly when it has the shadow."""
+    return s.has_pcid[()].implies(s.cr3_pcid_bit[cpu] == s.cr3_shadow[cpu])
+
+
+@sometimes
+def an_exception_interrupts_an_entry(s: Entry, cpu: Cpu) -> Bool:
+    """A handler runs between SWAPGS and the switch of CR3 on the way in."""
+    handler = s.nested[cpu, Level.PARANOID] == Nested.HANDLER
+    return handler & (s.stage[cpu] == Stage.ENTERED_SWAPGS)
+
+
+@sometimes
+def an_nmi_interrupts_an_exception_on_the_way_out(s: Entry, cpu: Cpu) -> Bool:
+    """An NMI's handler runs within an exception's, between two instructions of the exit path."""
+    nested = (s.nested[cpu, Level.PARANOID] == Nested.HANDLER) & (
+        s.nested[cpu, Level.NMI] == Nested.HANDLER
+    )
+    return nested & (s.stage[cpu] == Stage.LEAVING_CR3)
+
+
+@sometimes
+def ring_3_is_reached(s: Entry, cpu: Cpu) -> Bool:
+    """A CPU is in ring 3."""
+    return s.stage[cpu] == Stage.RING3

@@ -1,0 +1,82 @@
+"""What the user tables have of the kernel image.
+
+What it checks: user mode sees entry text, and what shares a large page or a PTE page with it, at the
+kernel's own addresses, with the kernel's physical page and global bit; all entry text that the kernel
+has is there whenever user code may run, and what is global in the kernel's tables; at the end of
+boot it is as writable as the kernel's.
+Why it matters: a page too many can be read by Meltdown; a page too few ends in a fault that cannot be
+taken; copies that disagree about the global bit are machine checks on K8.
+Kernel precedent: 52994c256df3 ("x86/pti: Make sure the user/kernel PTEs match"); S. Liu, 20 August
+2019, "in pti_clone_pgtable(), increase addr properly"; "x86/mm: Fix PTI for i386 some more".
+Smallest counterexample: entry text that starts in the middle of a hole (pti-clone-hole-by-size).
+Not covered: levels above the PMD, cpu_entry_area, espfix and vsyscall, the mode that maps all text.
+"""
+
+from __future__ import annotations
+
+from mapproof.model.language import Bool, always, sometimes
+from mapproof.model.machine.sorts import PmdSlot, Va
+from mapproof.model.operations.pti_clone import Half, Image, Kind, Phase
+
+
+@always
+def user_sees_only_entry_text(s: Image, va: Va) -> Bool:
+    """What the user tables map of the image is entry text, or lies under a PMD entry with some."""
+    i = s.pmd_index[va]
+    small = s.kind[Half.USER, i] == Kind.SMALL
+    seen = s.leaf(Half.USER, va).frame.is_some
+    return (seen & small).implies(s.entry_text[va]) & seen.implies(s.shows_entry_text[i])
+
+
+@always
+def copies_have_the_same_page(s: Image, va: Va) -> Bool:
+    """What the user tables map, the kernel maps to the same page, with the same global bit."""
+    user, kernel = s.leaf(Half.USER, va), s.leaf(Half.KERNEL, va)
+    same = (user.frame == kernel.frame) & (user.global_ == kernel.global_)
+    return user.frame.is_some.implies(kernel.frame.is_some & same)
+
+
+@always
+def entry_text_is_complete(s: Image, va: Va) -> Bool:
+    """After the first round, and outside the second, user mode has all entry text there is."""
+    user, kernel = s.leaf(Half.USER, va), s.leaf(Half.KERNEL, va)
+    ready = (s.phase.now != Phase.BOOT) & ~s.walking.now
+    return (ready & s.entry_text[va] & kernel.frame.is_some).implies(user.frame.is_some)
+
+
+@always
+def entry_text_is_as_writable(s: Image, va: Va) -> Bool:
+    """When the first process starts, entry text has the kernel's RW bit in the user tables."""
+    user, kernel = s.leaf(Half.USER, va), s.leaf(Half.KERNEL, va)
+    mapped = (s.phase.now == Phase.FINAL) & s.entry_text[va] & user.frame.is_some
+    return mapped.implies(user.writable == kernel.writable)
+
+
+@always
+def global_pages_are_cloned(s: Image, va: Va) -> Bool:
+    """Outside a round, what is global in the kernel's tables is in the user tables; but for pages, not
+    entry text, that share a large page with some, where 32-bit kernels split it between the rounds."""
+    kernel, user = s.leaf(Half.KERNEL, va), s.leaf(Half.USER, va)
+    beside = ~s.entry_text[va] & s.shows_entry_text[s.pmd_index[va]] & ~s.clone_pmds[()]
+    global_ = ~s.walking.now & kernel.frame.is_some & kernel.global_
+    return global_.implies(user.frame.is_some | beside)
+
+
+@sometimes
+def boot_is_done_with_small_pages(s: Image, va: Va) -> Bool:
+    """The first process starts, with entry text in PTEs of the user tables' own."""
+    small = s.kind[Half.USER, s.pmd_index[va]] == Kind.SMALL
+    return (s.phase.now == Phase.FINAL) & small & s.pte_frame[Half.USER, va].is_some
+
+
+@sometimes
+def boot_is_done_with_a_large_page(s: Image, i: PmdSlot) -> Bool:
+    """The first process starts, with a large page of entry text."""
+    return (s.phase.now == Phase.FINAL) & (s.kind[Half.USER, i] == Kind.LARGE)
+
+
+@sometimes
+def helpers_run_after_a_hole(s: Image, i: PmdSlot) -> Bool:
+    """The first round is done, and the entry text has a hole."""
+    hole = (s.kind[Half.KERNEL, i] == Kind.EMPTY) & s.shows_entry_text[i]
+    return (s.phase.now == Phase.CLONED) & hole

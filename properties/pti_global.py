@@ -1,0 +1,75 @@
+"""Global pages under page table isolation.
+
+What it checks: a page that is global in one half is mapped, and global, in the other, with the same
+physical page; so a global entry of a TLB is what both halves map, until it is flushed; what ring 3 can
+use is in the user tables; no TLB has an entry for a free page.
+Why it matters: a global entry of a page that only the kernel maps is there in ring 3, where Meltdown
+reads it; isolation of the tables alone does not help.
+Kernel precedent: 52994c256df3; the comment above pti_kernel_image_global_ok() in arch/x86/mm/pti.c.
+Smallest counterexample: none of the designs here breaks these (for copies, see pti_clone).
+Not covered: user addresses, PCIDs of other processes, kernels that leave all text global without PCIDs,
+pages that share a large page with entry text on 32-bit and stay global when it is split.
+"""
+
+from __future__ import annotations
+
+from mapproof.model.language import Bool, Opt, always, sometimes
+from mapproof.model.machine.cpu import Mode
+from mapproof.model.machine.sorts import Cpu, Frame, Va
+from mapproof.model.operations.pti_global import Globals
+
+
+@always
+def both_halves_agree(s: Globals, va: Va) -> Bool:
+    """What both halves map is the same page with the same global bit; what the user tables map, the
+    kernel maps."""
+    both = (s.user[va] == s.kernel[va]) & (s.user_g[va] == s.kernel_g[va])
+    return s.user[va].is_some.implies(both)
+
+
+@always
+def global_pages_are_in_the_user_tables(s: Globals, va: Va) -> Bool:
+    """A page that is global is mapped in both halves."""
+    return (s.kernel_g[va] | s.user_g[va]).implies(s.kernel[va].is_some & s.user[va].is_some)
+
+
+@always
+def global_entries_are_mapped_in_both_halves(s: Globals, cpu: Cpu, va: Va) -> Bool:
+    """A global entry is a global page of both halves, or waits for this CPU's flush."""
+    entry = s.global_tlb[cpu, va]
+    mapped = (s.kernel[va] == entry) & (s.user[va] == entry) & s.kernel_g[va] & s.user_g[va]
+    return entry.is_some.implies(mapped | s.awaited(cpu, va, entry.value))
+
+
+@always
+def ring_3_uses_the_user_tables_only(s: Globals, cpu: Cpu, va: Va) -> Bool:
+    """What a CPU can use in ring 3 is in the user tables, or waits for its flush."""
+
+    def good(entry: Opt[Frame]) -> Bool:
+        return entry.is_some.implies((s.user[va] == entry) | s.awaited(cpu, va, entry.value))
+
+    usable = good(s.user_tlb[cpu, va]) & good(s.global_tlb[cpu, va])
+    return (s.mode[cpu] == Mode.USER).implies(usable)
+
+
+@always
+def free_pages_are_in_no_tlb(s: Globals, cpu: Cpu, va: Va) -> Bool:
+    """No CPU has an entry for a free page, under any PCID or none."""
+
+    def good(entry: Opt[Frame]) -> Bool:
+        return entry.is_some.implies(~s.free[entry.value])
+
+    return good(s.user_tlb[cpu, va]) & good(s.kernel_tlb[cpu, va]) & good(s.global_tlb[cpu, va])
+
+
+@sometimes
+def ring_3_has_a_global_entry(s: Globals, cpu: Cpu, va: Va) -> Bool:
+    """A CPU in ring 3 has a global entry of entry text."""
+    text = ~s.entry_area[va] & s.global_tlb[cpu, va].is_some
+    return (s.mode[cpu] == Mode.USER) & text
+
+
+@sometimes
+def the_kernel_has_a_page_of_its_own(s: Globals, cpu: Cpu, va: Va) -> Bool:
+    """A CPU has an entry of a page that only the kernel maps."""
+    return s.kernel_tlb[cpu, va].is_some & s.user[va].is_none & s.kernel[va].is_some

@@ -1,0 +1,53 @@
+"""Kernel halves of processes on 32-bit PAE.
+
+What it checks: kernel entries of a process are init_mm's, but for the LDT and, until it is
+synchronised, the vmalloc area; its user tables have cpu_entry_area, the entry text and its LDT, and
+nothing else; the LDT of a process stays until it exits.
+Why it matters: one entry too many in the user tables is two megabytes of kernel memory; a lost LDT is
+a fault on the way back to ring 3.
+Kernel precedent: 9a62d20027da ("x86/mm/32: Sync only to VMALLOC_END in vmalloc_sync_all()").
+Smallest counterexample: an LDT, then a synchronisation (pti-pae-sync-too-far).
+Not covered: PTEs, the TLB, whether copies of the vmalloc area are fresh (vmalloc_sync has it).
+"""
+
+from __future__ import annotations
+
+from mapproof.model.language import Bool, always, sometimes
+from mapproof.model.machine.sorts import Mm, PmdSlot
+from mapproof.model.operations.pti_pae import PaeHalves, Region
+
+
+@always
+def kernel_halves_differ_in_ldts_only(s: PaeHalves, m: Mm, i: PmdSlot) -> Bool:
+    """Outside the vmalloc area and the LDT, a process has init_mm's entries; and cpu_entry_area is the
+    same in both of its PMD pages."""
+    own = s.is_in(i, Region.VMALLOC, Region.LDT)
+    same = s.kernel[m, i] == s.init_kernel[i]
+    area = s.is_in(i, Region.CPU_ENTRY_AREA).implies(s.user[m, i] == s.kernel[m, i])
+    return s.on_list[m].implies((own | same) & area)
+
+
+@always
+def user_tables_have_the_listed_regions_only(s: PaeHalves, m: Mm, i: PmdSlot) -> Bool:
+    """User tables have entries of cpu_entry_area, the entry text (never the kernel's PTE page) and the
+    process's LDT."""
+    entry = s.user[m, i]
+    listed = s.is_in(i, Region.CPU_ENTRY_AREA, Region.TEXT) | (
+        s.is_in(i, Region.LDT) & (entry == s.ldt[m])
+    )
+    text = s.is_in(i, Region.TEXT).implies(entry.value == s.text_table[i])
+    return (s.on_list[m] & entry.is_some).implies(listed & text)
+
+
+@always
+def ldts_stay_where_they_are(s: PaeHalves, m: Mm, i: PmdSlot) -> Bool:
+    """A process that has an LDT has it in both halves, one without has none."""
+    ldt = s.on_list[m] & s.is_in(i, Region.LDT)
+    return ldt.implies((s.kernel[m, i] == s.ldt[m]) & (s.user[m, i] == s.ldt[m]))
+
+
+@sometimes
+def a_copy_was_synchronised_beside_an_ldt(s: PaeHalves, m: Mm, i: PmdSlot) -> Bool:
+    """A process with an LDT has a vmalloc entry."""
+    vmalloc = s.is_in(i, Region.VMALLOC) & s.kernel[m, i].is_some
+    return s.on_list[m] & s.ldt[m].is_some & vmalloc

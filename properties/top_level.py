@@ -1,0 +1,74 @@
+"""Top-level entries under page table isolation.
+
+What it checks: set_pgd() is used on 8 KiB pairs only, so that its second write lands in a user table
+and nowhere else; both tables of a process have the same user-half entries but for NX; that NX is
+there for processes, and not where firmware or a boot stub executes.
+Why it matters: the second write goes to whatever lies 4 KiB further on; a poisoned entry stops the
+firmware that is called through it.
+Kernel precedent: "x86/kexec: Allocate 8k PGDs for PTI", J. Roedel, 25 July 2018; de53c3786a3c (NX and
+EFI); d082d48737c7 ("x86/mm: Avoid using set_pgd() outside of real PGD pages").
+Smallest counterexample: a single page for kexec, one entry (top-level-kexec-page).
+Not covered: the time between the two writes (kaiser designs have it), freeing of tables, 32-bit PAE,
+whose top-level entries have no NX.
+"""
+
+from __future__ import annotations
+
+from mapproof.model.language import Bool, always, sometimes
+from mapproof.model.machine.sorts import Pgd, PgdSlot
+from mapproof.model.operations.top_level import TopLevel, Use
+
+
+@always
+def set_pgd_only_on_pairs(s: TopLevel, p: Pgd, q: Pgd) -> Bool:
+    """What set_pgd() was used on, for a slot of the user half, is a pair."""
+    return (s.mirrored[p] & s.beside[p, q]).implies(s.is_pair(p, q))
+
+
+@always
+def no_other_page_is_written(s: TopLevel, p: Pgd, i: PgdSlot) -> Bool:
+    """Nothing is written as an entry into a page that holds none."""
+    return ((s.use[p] == Use.FREE) | (s.use[p] == Use.DATA)).implies(s.pgd.none(p, i))
+
+
+@always
+def user_tables_have_the_user_half(s: TopLevel, p: Pgd, q: Pgd, i: PgdSlot) -> Bool:
+    """User-half entries of a process's tables are equal apart from NX."""
+    kernel, user = s.pgd.entry(p, i), s.pgd.entry(q, i)
+    process = (s.use[p] == Use.PROCESS) & s.is_pair(p, q)
+    return (process & s.user_half[i]).implies(s.pgd.same(kernel, user, except_for=("nx",)))
+
+
+@always
+def processes_are_poisoned(s: TopLevel, p: Pgd, i: PgdSlot) -> Bool:
+    """A present user entry of a process's kernel table has NX; one that is not present is zero."""
+    entry = s.pgd.entry(p, i)
+    user = (s.use[p] == Use.PROCESS) & s.user_half[i]
+    return user.implies((entry.present & entry.user).implies(entry.nx)) & (
+        user & ~entry.present
+    ).implies(s.pgd.none(p, i))
+
+
+@always
+def firmware_can_execute(s: TopLevel, p: Pgd, i: PgdSlot) -> Bool:
+    """Where firmware or a boot stub is running, no low entry of its table has NX."""
+    return (s.executing[p] & s.user_half[i] & s.pgd.present[p, i]).implies(~s.pgd.nx[p, i])
+
+
+@sometimes
+def every_builder_has_a_low_entry(s: TopLevel, p: Pgd, q: Pgd, i: PgdSlot) -> Bool:
+    """Firmware runs on one table while a process has an entry in another."""
+    process = (s.use[q] == Use.PROCESS) & s.user_half[i] & s.pgd.present[q, i]
+    return s.executing[p] & process
+
+
+@sometimes
+def the_trampoline_has_its_entry(s: TopLevel, p: Pgd, i: PgdSlot) -> Bool:
+    """The trampoline's variable holds an entry."""
+    return (s.use[p] == Use.IMAGE) & s.pgd.present[p, i]
+
+
+@sometimes
+def kexec_has_its_entry(s: TopLevel, p: Pgd, i: PgdSlot) -> Bool:
+    """kexec's table maps the control page."""
+    return (s.use[p] == Use.KEXEC) & s.pgd.present[p, i]
