@@ -57,7 +57,7 @@ def masked(text: str) -> str:
         ("check-kpt-bugpgd", ("check", "kpt-bugpgd"), 1),
         ("check-one-property", ("check", "kpt-bugpgd::P2", "kpt::P1"), 1),
         ("check-lemmas", ("check", "kpt", "--lemmas", "infer", "--show-lemmas"), 0),
-        ("check-not-proved", ("check", COUNTING), 0),
+        ("check-not-proved", ("check", COUNTING, "--lemmas", "given"), 0),
         ("review-kpt", ("review", "kpt-buggy", "kpt"), 0),
         ("list", ("list",), 0),
         ("explain-property", ("explain", "P1"), 0),

@@ -47,7 +47,7 @@ def genuine(cti: Cti, claim: Property[Any], known: list[Property[Any]]) -> bool:
 
 def test_smallest() -> None:
     """Two frames, one of them spent already: with fewer of either the claim stays true."""
-    (result,) = check(counting())
+    (result,) = check(counting(), Options(timeout=5))
     assert result.verdict is Verdict.PROVED_AT_SCOPE
     cti = result.cti
     assert cti is not None
@@ -96,7 +96,7 @@ def run(*arguments: str, color: bool = False) -> str:
 
 
 def test_text_is_not_that_of_a_bug() -> None:
-    said = run("check", COUNTING, color=True)
+    said = run("check", COUNTING, "--lemmas", "given", color=True)
     plain = " ".join(unstyle(said).split())
     assert "not known to be reachable: this is no counterexample" in plain
     assert not re.search("violat|bug|defect", plain, re.IGNORECASE)
@@ -124,7 +124,7 @@ def test_other_claims_are_named_with_what_breaks_them(tmp_path: Path) -> None:
 
 def test_picture_is_not_that_of_a_bug(tmp_path: Path) -> None:
     path = tmp_path / "counting.graphml"
-    said = run("check", COUNTING, "--graph", str(path))
+    said = run("check", COUNTING, "--lemmas", "given", "--graph", str(path))
     assert f"(not known to be reachable): {path}" in said
     graph: Any = nx.read_graphml(path, force_multigraph=True)
     assert graph.graph["title"].endswith("NOT PROVED for any size (not known to be reachable)")
@@ -133,7 +133,7 @@ def test_picture_is_not_that_of_a_bug(tmp_path: Path) -> None:
     assert "violates" not in marks
     assert "breaks" in marks
     drawing = tmp_path / "counting.svg"
-    run("check", COUNTING, "--graph", str(drawing))
+    run("check", COUNTING, "--lemmas", "given", "--graph", str(drawing))
     text = drawing.read_text(encoding="utf-8")
     assert "would break the property" in text
     assert "#C43C00" not in text
@@ -141,6 +141,8 @@ def test_picture_is_not_that_of_a_bug(tmp_path: Path) -> None:
 
 def test_a_counterexample_is_drawn_first(tmp_path: Path) -> None:
     path = tmp_path / "both.dot"
-    done = CliRunner().invoke(main, ["check", COUNTING, "kpt-buggy::P1", "--graph", str(path)])
+    done = CliRunner().invoke(
+        main, ["check", COUNTING, "kpt-buggy::P1", "--lemmas", "given", "--graph", str(path)]
+    )
     assert done.exit_code == 1
     assert "kpt-buggy :: P1  VIOLATED" in path.read_text(encoding="utf-8")

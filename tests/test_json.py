@@ -43,7 +43,7 @@ def test_schema_is_a_schema() -> None:
         (("check", "kaiser-v1::shadow_maps_only_allowed"), 1),
         (("review", "kpt-bugpgd", "kpt"), 0),
         (("check", "kpt", "--lemmas", "infer"), 0),
-        (("check", COUNTING), 0),
+        (("check", COUNTING, "--lemmas", "given"), 0),
     ],
 )
 def test_valid(arguments: tuple[str, ...], code: int) -> None:
@@ -142,7 +142,7 @@ def test_what_it_says_of_inferred_lemmas() -> None:
 
 
 def test_what_it_says_of_a_step_that_nothing_rules_out() -> None:
-    (result,) = printed("check", COUNTING)["results"]
+    (result,) = printed("check", COUNTING, "--lemmas", "given")["results"]
     assert result["trace"] is None
     assert result["cti"] == {
         "scope": {"frame": 2},
