@@ -19,7 +19,7 @@ from mapproof.lemma_text import Page, Written, with_names, written
 from mapproof.model.designs.vmalloc import vmalloc_pae_2019
 from mapproof.model.language import Bool, Design, Property, always, forall
 from mapproof.model.language.concrete import Machine
-from mapproof.model.language.nodes import Node, eq, negate, show, substitute, var
+from mapproof.model.language.nodes import Node, eq, negate, nodes_of, show, substitute, var
 from mapproof.model.machine.sorts import Cpu, Mm, Pmd, PmdSlot
 from mapproof.model.operations.vmalloc import Area, Pae, purge_with_sync
 from mapproof.proofs.check import Options, check
@@ -233,8 +233,9 @@ def test_whatever_terms_a_lemma_has(drawn: Any, random: Random) -> None:
     )
     space: dict[str, Any] = {s.__name__: s for s in (*design.sorts, design.state)}
     space |= {p.name: p for p in design.procedures}
-    for c in design.system().components:
-        space |= {s.__name__: s for s in map(base_of, (*c.keys, c.value))}
+    terms = nodes_of(*(p.body() for p in claims))
+    used = [s for n in terms for s in (n.sort, *(v.sort for v in n.free))]
+    space |= {s.__name__: s for s in map(base_of, used) if isinstance(s, type)}
     functions = pasted(page, space)
     machine = Machine(replace(uninterpreted(design.system()), axioms=()), scope)
     for function, meant in zip(functions, page.functions, strict=True):
