@@ -77,9 +77,10 @@ class Implicant:
         """Add what the quantified literals say of the elements that have a variable."""
         for literal in list(self.literals):
             atom = literal.args[0] if literal.op == "not" else literal
-            if atom.op not in QUANTIFIERS:
+            denied = literal is not atom
+            if atom.op != ("exists" if denied else "forall"):
                 continue
-            body = atom.args[0] if literal.op != "not" else negate(atom.args[0])
+            body = negate(atom.args[0]) if denied else atom.args[0]
             alike = [[v for v in self.values if v.sort is b.sort] for b in atom.data]
             for choice in product(*alike):
                 self.require(nodes.substitute(body, dict(zip(atom.data, choice, strict=True))))

@@ -22,7 +22,7 @@ from .worker import NOW, SOON, Solvers, shared
 
 # z3's first attempts are bounded by its own count of work, so that results do not depend on the
 # speed of the machine: most cells need a tenth of this, and those that need more are cvc5's.
-FIRST_EFFORT = 15_000
+FIRST_EFFORT = 40_000
 SECOND_EFFORT = 20_000  # of cvc5, which mostly ends long before, whatever its answer
 LAST_EFFORT = 20_000_000
 AHEAD = 16  # cells whose scripts are written while one is solved
@@ -208,7 +208,7 @@ class Prover:
         self._scripts = Scripts()
         self._pool = pool or shared()
         self._begun: dict[tuple[str, frozenset[str]], _First] = {}
-        self._asked: dict[str, Future[Outcome]] = {}
+        self._asked: dict[tuple[str, str, int], Future[Outcome]] = {}
 
     @contextmanager
     def at_work(self) -> Iterator[None]:
@@ -219,9 +219,12 @@ class Prover:
             self._pool.drop(self._asked.values())
 
     def ahead(self, cells: Iterable[Obligation], hypotheses: Sequence[Property[Any]]) -> None:
-        """Begin with the first attempt at some cells, which are likely to be next."""
+        """Begin with the first attempt at some cells, which are likely to be next; with the second,
+        where the first has failed already."""
         for cell in cells:
-            self._begin(cell, hypotheses)
+            _, begun = self._begin(cell, hypotheses)
+            if begun.done() and begun.result().answer != "unsat":
+                self._ask("cvc5", self._text(cell, hypotheses), SECOND_EFFORT, SOON)
 
     def prove(
         self, cell: Obligation, hypotheses: Sequence[Property[Any]], last: int = 0
@@ -239,7 +242,7 @@ class Prover:
         text = self._text(cell, hypotheses)
         for name, effort in (("cvc5", SECOND_EFFORT), ("z3", last)):
             if effort:
-                outcome = self._solve(name, text, effort)
+                outcome = self._ask(name, text, effort, NOW).result()
                 if outcome.answer == "unsat":
                     return self._proof(cell, hypotheses, outcome)
         return Failure(cell, outcome.answer, outcome.reason)
@@ -260,15 +263,14 @@ class Prover:
         begun = cell.name, frozenset(h.name for h in hypotheses)
         if begun not in self._begun:
             few = cell.near(hypotheses)
-            text = self._text(cell, few)
-            if text not in self._asked:
-                submit = self._pool.submit
-                self._asked[text] = submit("z3", text, self.deadline, FIRST_EFFORT, SOON)
-            self._begun[begun] = few, self._asked[text]
+            self._begun[begun] = few, self._ask("z3", self._text(cell, few), FIRST_EFFORT, SOON)
         return self._begun[begun]
 
-    def _solve(self, name: str, text: str, effort: int = 0) -> Outcome:
-        return self._pool.submit(name, text, self.deadline, effort, NOW).result()
+    def _ask(self, solver: str, text: str, effort: int, rank: int) -> Future[Outcome]:
+        question = solver, text, effort
+        if question not in self._asked:
+            self._asked[question] = self._pool.submit(solver, text, self.deadline, effort, rank)
+        return self._asked[question]
 
 
 class Rechecker:

@@ -185,7 +185,7 @@ class Inference:
         after = machine.fire(state, Event(found.event.transition, arguments))
         gone = {found.claim}  # whatever the run shows: nothing can be said that excludes the step
         if after is not None:
-            self.samples.add(after)
+            self.samples.follow(after)
             for t in (*self.claims, *self.lemmas):
                 old = state if t.kind == "step" else after
                 if not machine.evaluate(t.closed(), old, after):

@@ -42,8 +42,12 @@ class Samples:
 
     def __init__(self, system: System, scope: Scope) -> None:
         self.machine = Machine(uninterpreted(system), scope)
-        pool = dict.fromkeys(_walked(self.machine, Layout(system, scope)))
-        self.pool = list(pool)[:: max(1, len(pool) // POOL)]
+        self._random = random = Random(0)
+        seen: dict[State, None] = {}
+        for start in _starts(self.machine, Layout(system, scope), random):
+            for _ in range(WALKS):
+                _walk(self.machine, start, seen, random)
+        self.pool = list(seen)[:: max(1, len(seen) // POOL)]
         self.states = self.pool[:: max(1, len(self.pool) // FIRST)]
         self._tables: dict[Node, _Table] = {}
         self._columns: dict[tuple[Node, bool], tuple[_Column, _Table]] = {}
@@ -51,6 +55,14 @@ class Samples:
     def add(self, state: State) -> None:
         """Look at one more reached state."""
         self.states.append(state)
+
+    def follow(self, state: State) -> None:
+        """Look at one more reached state, and have those that a walk from there leads to at hand."""
+        self.add(state)
+        seen = dict.fromkeys(self.pool)
+        known = len(seen)
+        _walk(self.machine, state, seen, self._random)
+        self.pool += list(seen)[known:]
 
     def refuting(self, closed: Node) -> State | None:
         """A state of the pool in which a closed term is false."""
@@ -204,19 +216,16 @@ def _loose(literal: Node) -> Node:
     return nodes.disj((literal, *(nodes.negate(nodes.is_some(n.args[0])) for n in values)))
 
 
-def _walked(machine: Machine, given: Layout) -> Iterator[State]:
-    """The states of random walks; the same ones on every run."""
-    random = Random(0)
-    for start in _starts(machine, given, random):
-        yield start
-        for _ in range(WALKS):
-            state = start
-            for _ in range(LENGTH):
-                following = list(machine.successor_states(state))
-                if not following:
-                    break
-                state = random.choice(following)
-                yield state
+def _walk(machine: Machine, start: State, seen: dict[State, None], random: Random) -> None:
+    """Add the states of a random walk to those that were seen; it prefers new ones."""
+    state = start
+    seen[state] = None
+    for _ in range(LENGTH):
+        following = list(machine.successor_states(state))
+        if not following:
+            break
+        state = random.choice([s for s in following if s not in seen] or following)
+        seen[state] = None
 
 
 def _starts(machine: Machine, given: Layout, random: Random) -> Iterator[State]:
