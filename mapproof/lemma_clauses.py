@@ -102,7 +102,8 @@ def _named(rest: list[Node], conclusion: Node, positions: Mapping[Component, Pro
         same = sum(v.sort == variable.sort for v in names)
         names[variable] = var(variable.sort, f"{variable.sort.__name__}{same}")
     premise = tuple(_turned(substitute(x, names)) for x in rest)
-    return _Said(tuple(names.values()), premise, _turned(substitute(conclusion, names)))
+    conclusion = _turned(substitute(conclusion, names))
+    return _Said(tuple(by_appearance((*premise, conclusion))), premise, conclusion)
 
 
 def by_appearance(literals: Iterable[Node]) -> Iterator[Node]:

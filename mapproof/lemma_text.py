@@ -274,7 +274,7 @@ def _returned(given: list[str], then: list[str]) -> list[str]:
     if not given:
         line = f"{INDENT}return {what}"
         return [line] if len(line) <= WIDTH else [f"{INDENT}return (", *_parts(then), f"{INDENT})"]
-    front = f"({whole})" if len(given) > 1 else whole
+    front = f"({whole})" if len(given) > 1 or whole.startswith("~") else whole  # a dot binds closer
     line = f"{INDENT}return {front}.implies({what})"
     if len(line) <= WIDTH:
         return [line]
