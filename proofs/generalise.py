@@ -17,11 +17,12 @@ from .obligations import Obligation
 from .samples import Evidence, Samples
 from .worker import NOW, shared
 
+MOST_VARIABLES = 6  # of a lemma: one that needs more is about numbers, which clauses cannot express
 EFFORT = 40_000  # of z3, for whether a clause holds at the start
 
 
 class NothingToSay(Exception):
-    """No clause that excludes the literals can be an invariant."""
+    """No clause that excludes the literals can be an invariant, as far as can be seen."""
 
 
 class Generaliser:
@@ -54,6 +55,7 @@ class Generaliser:
         if not found:
             found = list(self._clauses(literals, refused))
             found = [c for c in found if self._allowed(c)]
+        found = [c for c in found if len(c.variables) <= MOST_VARIABLES]
         if not found:
             raise NothingToSay
         best = min(found, key=_weight)
