@@ -126,10 +126,9 @@ class Generaliser:
 
 def _orders(cube: Iterable[Node]) -> Iterator[list[Node]]:
     """Orders in which to try to do without literals: quantified ones and those about something else
-    first, then heavy ones, or many variables, or late or early ones."""
-    literals = list(cube)
-    heavy = sorted(literals, key=lambda x: -_size(x))
-    for way in (heavy, sorted(heavy, key=lambda x: -len(x.free)), literals[::-1], literals):
+    first, then the heavy ones, or those of many variables."""
+    literals = sorted(cube, key=lambda x: -_size(x))
+    for way in (literals, sorted(literals, key=lambda x: -len(x.free))):
         yield sorted(way, key=lambda x: (not _quantified(x), not _isolated(x, literals)))
 
 
