@@ -43,7 +43,8 @@ from .search import sliced_for
 Claim = Property[Any]
 MOST_LEMMAS = 400
 MOST_GIVEN_UP = 12  # that hold at the scope but are not proved: more of them will not be either
-MOST_CONFLICTS = 4_000
+MOST_CONFLICTS = 4_000  # of the SAT solver, over a cell that could not be met for any size
+MOST_GROWTH = 6  # steps by which a scope gets roomier
 
 
 @dataclass(frozen=True)
@@ -268,9 +269,6 @@ class Steps:
                 bits = sequential.bits[layout.offset[component] + at]
                 values.append(sequential.number(bits, component.value, true))
         return self._machine.freeze(values)
-
-
-MOST_GROWTH = 6
 
 
 def scope_for(design: Design[Any]) -> Scope:
