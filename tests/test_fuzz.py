@@ -50,6 +50,11 @@ def test_the_engines_agree(solvers: CachedPool) -> None:
     }
 
 
+def test_a_quantifier_inside_the_key_of_a_map(solvers: CachedPool) -> None:
+    """A design that inference once could not read: a choice under a binder, inside an atom."""
+    assert compared([1402], solvers).designs == 1
+
+
 @pytest.mark.slow
 def test_the_engines_agree_on_many_designs(solvers: CachedPool) -> None:
     assert compared(range(2_200), solvers).designs >= 2_000
