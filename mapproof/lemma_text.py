@@ -21,6 +21,7 @@ from mapproof.model.language.nodes import (
     Component,
     Node,
     OptOf,
+    by_appearance,
     nodes_of,
     replace_term,
     show,
@@ -30,7 +31,7 @@ from mapproof.model.language.state import old_and_new
 from mapproof.proofs.lemma import Lemma
 from mapproof.proofs.verdict import Result
 
-from .lemma_clauses import Group, by_appearance, field_of, grouped, position
+from .lemma_clauses import Group, field_of, grouped, position
 from .lemma_words import English, sentence, title_of
 from .loading import PRIVATE
 

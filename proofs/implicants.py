@@ -169,9 +169,7 @@ class Implicant:
 
     def _cost(self, term: Node) -> int:
         """How many new literals a term may need, roughly."""
-        if term in self.literals:
-            return 0
-        return sum(1 for _ in nodes.nodes_of(term))
+        return 0 if term in self.literals else nodes.size(term)
 
 
 def _of(term: Node, env: Mapping[Node, int]) -> Assignment:
