@@ -108,6 +108,19 @@ def _seconds(_context: object, _parameter: object, value: float) -> float:
     return value
 
 
+def _timeout(default: float, meaning: str) -> Callable[[Any], Any]:
+    """``--timeout S``."""
+    return click.option(
+        "--timeout",
+        type=float,
+        default=default,
+        show_default=True,
+        metavar="S",
+        callback=_seconds,
+        help=meaning,
+    )
+
+
 def _picture(_context: object, _parameter: object, value: str | None) -> Path | None:
     if value is None:
         return None
@@ -157,15 +170,7 @@ _EFFORT = _options(
         "and inferred ones for what they leave open.",
     ),
     click.option("--require-proof", is_flag=True, help="Exit with 3 if a property is not proved."),
-    click.option(
-        "--timeout",
-        type=float,
-        default=60.0,
-        show_default=True,
-        metavar="S",
-        callback=_seconds,
-        help="Seconds for the proof, and for the search of each property.",
-    ),
+    _timeout(60.0, "Seconds for the proof, and for the search of each property."),
     click.option(
         "--cache",
         type=click.Choice(["on", "read-only", "verify", "off"]),
@@ -501,15 +506,7 @@ def _write(path: Path, content: str) -> None:
     type=click.Choice(["cvc5", "z3"]),
     help="Who solves each obligation (may be repeated); otherwise the one that did not find it.",
 )
-@click.option(
-    "--timeout",
-    type=float,
-    default=60.0,
-    show_default=True,
-    metavar="S",
-    callback=_seconds,
-    help="Seconds for each certificate.",
-)
+@_timeout(60.0, "Seconds for each certificate.")
 @_JSON
 def verify(
     certificates: tuple[str, ...],
@@ -631,15 +628,7 @@ def explore(design: str, sizes: dict[str, int], limit: int, as_json: bool) -> in
 
 @main.command()
 @click.argument("design")
-@click.option(
-    "--timeout",
-    type=float,
-    default=10.0,
-    show_default=True,
-    metavar="S",
-    callback=_seconds,
-    help="Seconds for each question about a mutant that goes to a solver.",
-)
+@_timeout(10.0, "Seconds for each question about a mutant that goes to a solver.")
 @_JSON
 def mutate(design: str, timeout: float, as_json: bool) -> int:
     """Make slips in a design, one at a time: which does a property catch?

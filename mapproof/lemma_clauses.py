@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,7 @@ from mapproof.model.language.nodes import (
     Component,
     Node,
     OptOf,
+    by_appearance,
     eq,
     negate,
     show,
@@ -102,22 +103,8 @@ def _named(rest: list[Node], conclusion: Node, positions: Mapping[Component, Pro
         same = sum(v.sort == variable.sort for v in names)
         names[variable] = var(variable.sort, f"{variable.sort.__name__}{same}")
     premise = tuple(_turned(substitute(x, names)) for x in rest)
-    return _Said(tuple(names.values()), premise, _turned(substitute(conclusion, names)))
-
-
-def by_appearance(literals: Iterable[Node]) -> Iterator[Node]:
-    """The free variables, in the order of reading, each once."""
-    seen: set[Node] = set()
-
-    def visit(n: Node) -> Iterator[Node]:
-        if n.op == "var" and n not in seen:
-            seen.add(n)
-            yield n
-        for arg in n.args:
-            yield from visit(arg)
-
-    for literal in literals:
-        yield from (v for v in visit(literal) if v in literal.free)
+    conclusion = _turned(substitute(conclusion, names))
+    return _Said(tuple(by_appearance((*premise, conclusion))), premise, conclusion)
 
 
 def _turned(literal: Node) -> Node:

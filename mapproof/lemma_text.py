@@ -21,6 +21,7 @@ from mapproof.model.language.nodes import (
     Component,
     Node,
     OptOf,
+    by_appearance,
     nodes_of,
     replace_term,
     show,
@@ -30,7 +31,7 @@ from mapproof.model.language.state import old_and_new
 from mapproof.proofs.lemma import Lemma
 from mapproof.proofs.verdict import Result
 
-from .lemma_clauses import Group, by_appearance, field_of, grouped, position
+from .lemma_clauses import Group, field_of, grouped, position
 from .lemma_words import English, sentence, title_of
 from .loading import PRIVATE
 
@@ -274,7 +275,7 @@ def _returned(given: list[str], then: list[str]) -> list[str]:
     if not given:
         line = f"{INDENT}return {what}"
         return [line] if len(line) <= WIDTH else [f"{INDENT}return (", *_parts(then), f"{INDENT})"]
-    front = f"({whole})" if len(given) > 1 else whole
+    front = f"({whole})" if len(given) > 1 or whole.startswith("~") else whole  # a dot binds closer
     line = f"{INDENT}return {front}.implies({what})"
     if len(line) <= WIDTH:
         return [line]

@@ -7,7 +7,7 @@ smallest such step says what a proof lacks.  It is no bug: nothing says that the
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,7 @@ from mapproof.model.language.property import Property
 from mapproof.model.language.scope import Scope
 
 from .inference import scope_for
+from .samples import uninterpreted
 from .sat import CircuitSolver
 from .trace import Change, Trace, differences, find_witness
 
@@ -92,9 +93,8 @@ def smallest(
     question = _Question(design, claim, known, monotonic() + seconds)
     scope = scope_for(design)
     system = design.system()
-    free = replace(system, components=tuple(replace(c, given=None) for c in system.components))
     try:
-        found = question.at(system, scope) or question.at(free, scope)
+        found = question.at(system, scope) or question.at(uninterpreted(system), scope)
     except TimeoutError:
         return None
     return None if found is None else question.shrunk(found).cti(design)

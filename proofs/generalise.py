@@ -8,8 +8,7 @@ from typing import Any
 
 from mapproof.model.language import nodes
 from mapproof.model.language.design import System
-from mapproof.model.language.nodes import BOOL, QUANTIFIERS, Node, OptOf, negate
-from mapproof.model.language.terms import Enumeration
+from mapproof.model.language.nodes import QUANTIFIERS, Node, OptOf, negate
 from mapproof.model.language.unbounded import Scripts, after
 
 from .lemma import Lemma
@@ -17,11 +16,12 @@ from .obligations import Obligation
 from .samples import Evidence, Samples
 from .worker import NOW, shared
 
+MOST_VARIABLES = 6  # of a lemma: one that needs more is about numbers, which clauses cannot express
 EFFORT = 40_000  # of z3, for whether a clause holds at the start
 
 
 class NothingToSay(Exception):
-    """No clause that excludes the literals can be an invariant."""
+    """No clause that excludes the literals can be an invariant, as far as can be seen."""
 
 
 class Generaliser:
@@ -54,6 +54,7 @@ class Generaliser:
         if not found:
             found = list(self._clauses(literals, refused))
             found = [c for c in found if self._allowed(c)]
+        found = [c for c in found if len(c.variables) <= MOST_VARIABLES]
         if not found:
             raise NothingToSay
         best = min(found, key=_weight)
@@ -114,7 +115,7 @@ class Generaliser:
             terms = {n for n in inside if _is_element(n)} - tried
             if not terms:
                 return literals
-            term = min(terms, key=lambda n: (-_size(n), repr(n)))
+            term = min(terms, key=lambda n: (-nodes.size(n), repr(n)))
             tried.add(term)
             variable = nodes.var(term.sort, f"any{next(self._fresh)}")
             wider = [nodes.replace_term(x, term, variable) for x in literals]
@@ -124,10 +125,9 @@ class Generaliser:
 
 def _orders(cube: Iterable[Node]) -> Iterator[list[Node]]:
     """Orders in which to try to do without literals: quantified ones and those about something else
-    first, then heavy ones, or many variables, or late or early ones."""
-    literals = list(cube)
-    heavy = sorted(literals, key=lambda x: -_size(x))
-    for way in (heavy, sorted(heavy, key=lambda x: -len(x.free)), literals[::-1], literals):
+    first, then the heavy ones, or those of many variables."""
+    literals = sorted(cube, key=lambda x: -nodes.size(x))
+    for way in (literals, sorted(literals, key=lambda x: -len(x.free))):
         yield sorted(way, key=lambda x: (not _quantified(x), not _isolated(x, literals)))
 
 
@@ -145,8 +145,7 @@ def _is_element(node: Node) -> bool:
     bound = any(isinstance(v.data, tuple) for v in node.free)
     if node.op not in ("read", "value") or not node.free or bound:
         return False
-    sort = node.sort
-    return sort is not BOOL and not isinstance(sort, OptOf) and not issubclass(sort, Enumeration)
+    return not isinstance(node.sort, OptOf) and not nodes.is_finite(node.sort)
 
 
 def _substituted(literals: list[Node]) -> list[Node]:
@@ -163,22 +162,11 @@ def _clause(cube: Sequence[Node]) -> Node:
     """That no elements make all literals true; variables are named after their sorts."""
     numbers: dict[Any, int] = {}
     names: dict[Node, Node] = {}
-
-    def visit(n: Node) -> None:
-        if n.op == "var" and n not in names and not isinstance(n.data, tuple):
-            number = numbers[n.sort] = numbers.get(n.sort, -1) + 1
-            names[n] = nodes.var(n.sort, f"{n.sort.__name__.lower()}{number or ''}")
-        for arg in n.args:
-            visit(arg)
-
-    for x in cube:
-        visit(x)
+    for v in nodes.by_appearance(cube):
+        number = numbers[v.sort] = numbers.get(v.sort, -1) + 1
+        names[v] = nodes.var(v.sort, f"{v.sort.__name__.lower()}{number or ''}")
     return nodes.substitute(nodes.disj(map(negate, cube)), names)
 
 
-def _size(node: Node) -> int:
-    return sum(1 for _ in nodes.nodes_of(node))
-
-
 def _weight(clause: Node) -> tuple[int, int, str]:
-    return len(clause.args) if clause.op == "or" else 1, _size(clause), repr(clause)
+    return len(clause.args) if clause.op == "or" else 1, nodes.size(clause), repr(clause)

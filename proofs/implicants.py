@@ -152,9 +152,11 @@ class Implicant:
         if atom.op in QUANTIFIERS:
             self.literals[literal] = None
             return
-        choice = next((n for n in nodes.nodes_of(atom) if n.op == "ite"), None)
+        known = self.values.keys()  # what a quantifier inside the atom binds has no value
+        inside = [n for n in nodes.nodes_of(atom) if n.free <= known]
+        choice = next((n for n in inside if n.op == "ite"), None)
         if choice is None:
-            for n in nodes.nodes_of(atom):
+            for n in inside:
                 if n.op == "value":  # means something only where there is one
                     there = nodes.is_some(n.args[0])
                     self.require(there if self.holds(there) else negate(there))
@@ -167,9 +169,7 @@ class Implicant:
 
     def _cost(self, term: Node) -> int:
         """How many new literals a term may need, roughly."""
-        if term in self.literals:
-            return 0
-        return sum(1 for _ in nodes.nodes_of(term))
+        return 0 if term in self.literals else nodes.size(term)
 
 
 def _of(term: Node, env: Mapping[Node, int]) -> Assignment:

@@ -25,6 +25,7 @@ from .worker import NOW, SOON, Solvers, shared
 FIRST_EFFORT = 40_000
 SECOND_EFFORT = 20_000  # of cvc5, which mostly ends long before, whatever its answer
 LAST_EFFORT = 20_000_000
+INFERRED_EFFORT = 2_000_000  # the same where lemmas are inferred: another lemma may be easier
 AHEAD = 16  # cells whose scripts are written while one is solved
 
 
@@ -157,7 +158,7 @@ def induction(
                     if inferred.mend(todo):
                         standing = candidates()
                         break
-                    outcome = prover.prove(todo, hypotheses, LAST_EFFORT)
+                    outcome = prover.prove(todo, hypotheses, INFERRED_EFFORT)
                 if isinstance(outcome, Failure):
                     name = todo.prop.name
                     result.failures[name] = outcome

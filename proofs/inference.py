@@ -42,7 +42,9 @@ from .search import sliced_for
 
 Claim = Property[Any]
 MOST_LEMMAS = 400
-MOST_CONFLICTS = 4_000
+MOST_GIVEN_UP = 12  # that hold at the scope but are not proved: more of them will not be either
+MOST_CONFLICTS = 4_000  # of the SAT solver, over a cell that could not be met for any size
+MOST_GROWTH = 6  # steps by which a scope gets roomier
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,7 @@ class Inference:
         self._steps = Steps(system, self.samples.machine, deadline)
         self._generaliser = Generaliser(design.name, system, self.samples, deadline)
         self._settled: dict[Claim, frozenset[Claim]] = {}
+        self._given_up = 0
         self._goals: dict[tuple[Node, Transition], Node] = {}
         taken = {p.name for p in (*design.properties, *design.lemmas)}
         self._names = (n for i in count(1) if (n := f"lemma_{i}") not in taken)
@@ -139,6 +142,9 @@ class Inference:
     def give_up(self, name: str) -> None:
         """Do without a claim, or without a lemma, that cannot be proved for any size."""
         self._drop({t for t in (*self.claims, *self.lemmas) if t.name == name})
+        self._given_up += 1
+        if self._given_up > MOST_GIVEN_UP:
+            self.deadline = monotonic()
         self.settle()
 
     def _drop(self, gone: set[Claim]) -> None:
@@ -263,9 +269,6 @@ class Steps:
                 bits = sequential.bits[layout.offset[component] + at]
                 values.append(sequential.number(bits, component.value, true))
         return self._machine.freeze(values)
-
-
-MOST_GROWTH = 6
 
 
 def scope_for(design: Design[Any]) -> Scope:

@@ -198,15 +198,8 @@ def _early_deciding(columns: Sequence[_Column]) -> list[Node]:
 
 def _canonical(literal: Node) -> tuple[Node, dict[Node, Node]]:
     """The literal with variables named by order of appearance, and whom each stands for."""
-    names: dict[Node, Node] = {}
-
-    def visit(n: Node) -> None:
-        if n.op == "var" and n in literal.free and n not in names:
-            names[n] = nodes.var(n.sort, f"x{len(names)}")
-        for arg in n.args:
-            visit(arg)
-
-    visit(literal)
+    order = enumerate(nodes.by_appearance([literal]))
+    names = {v: nodes.var(v.sort, f"x{i}") for i, v in order}
     return nodes.substitute(literal, names), {new: old for old, new in names.items()}
 
 

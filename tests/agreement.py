@@ -24,6 +24,7 @@ from mapproof.model.language.unbounded import check_stratified
 from mapproof.proofs.certified_any_size import certificate
 from mapproof.proofs.finite import settle
 from mapproof.proofs.induction import Induction, Prover, Rechecker, induction
+from mapproof.proofs.inference import Inference
 from mapproof.proofs.obligations import grid
 from mapproof.proofs.search import Searched, search
 from mapproof.proofs.trace import Trace
@@ -35,6 +36,7 @@ from .random_designs import all_scopes, random_design
 
 FOREVER = 3600.0
 INDUCTION = 3.0  # seconds for the proofs of one design
+INFERENCE = 2.0  # seconds for the lemmas of one design
 MOST_STATES = 300  # of a design at its scope, reachable or not
 ELSEWHERE = 150  # the same at the scopes at which a proof for any size is tried
 SAMPLE = 6  # states in which what is to be proved of a step is evaluated
@@ -120,7 +122,8 @@ class Comparison:
         self._rewritten()
         yield from self._searched()
         yield from self._at_scope()
-        yield from self._for_any_size()
+        yield from self._for_any_size(inferred=False)
+        yield from self._for_any_size(inferred=True)
 
     def _pair(self, prop: Property[Any], engine: str, verdict: str) -> Pair:
         kind = "sometimes" if prop.kind == "sometimes" else "claim"
@@ -184,25 +187,39 @@ class Comparison:
                 check_trace(prop, found.trace)
             yield self._pair(prop, "at the scope", "run" if found.trace else "proved")
 
-    def _for_any_size(self) -> Iterator[Pair]:
-        """Induction, with the second solver and a certificate; it has no other verdict."""
+    def _for_any_size(self, *, inferred: bool) -> Iterator[Pair]:
+        """Induction, with the second solver and a certificate; it has no other verdict.  Lemmas are
+        the design's, or inferred ones."""
         try:
             check_stratified(self.design.system())
         except DesignError:
             return
         claims = [p.never() if p.kind == "sometimes" else p for p in self.design.properties]
-        helpers = self.design.lemmas
+        helpers, source = self.design.lemmas, None
+        if inferred:
+            try:
+                source = Inference(self.design, claims, INFERENCE)
+            except DesignError:
+                return
+            source.settle()
+            claims = [c for c in claims if c in source.claims]
+            helpers = ()
+        engine = "inferred lemmas" if inferred else "any size"
         prover = Prover(self.design.system(), INDUCTION, self.solvers)
         with closing(Rechecker(INDUCTION, self.solvers)) as second:
-            proof = induction(self.design, claims, helpers, prover, found=second.submit)
+            found = second.submit
+            proof = induction(self.design, claims, helpers, prover, found=found, inferred=source)
             answers = {p.cell.name: second.answer(p).answer for p in proof.proofs.values()}
         assert "sat" not in answers.values(), f"the second solver: {answers}"
-        for prop, claim in zip(self.design.properties, claims, strict=True):
+        for claim in claims:
+            prop = next(
+                p for p in self.design.properties if claim.name in (p.name, f"never_{p.name}")
+            )
             if claim in proof.proved:
                 names = (claim.name, *proof.uses(claim.name))
                 cells = [c.cell.name for n in names for c in proof.cells_of(n)]
                 sure = all(answers[c] == "unsat" for c in cells)
-                yield self._pair(prop, "any size", "proved" if sure else "second gave up")
+                yield self._pair(prop, engine, "proved" if sure else "second gave up")
                 self._hold_everywhere([prop, *(h for h in helpers if h.name in names)])
                 if sure and claim is prop:
                     self._certified(prop, proof)

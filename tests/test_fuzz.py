@@ -46,7 +46,13 @@ def test_the_engines_agree(solvers: CachedPool) -> None:
         ("at the scope", "run"),
         ("at the scope", "pro"),
         ("any size", "pro"),
+        ("inferred lemmas", "pro"),
     }
+
+
+def test_a_quantifier_inside_the_key_of_a_map(solvers: CachedPool) -> None:
+    """A design that inference once could not read: a choice under a binder, inside an atom."""
+    assert compared([1402], solvers).designs == 1
 
 
 @pytest.mark.slow

@@ -9,7 +9,7 @@ Users never see nodes; they write the typed terms of :mod:`.terms`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -408,6 +408,26 @@ def nodes_of(*roots: Node) -> Iterable[Node]:
             seen.add(n)
             yield n
             stack.extend(n.args)
+
+
+def size(node: Node) -> int:
+    """The number of distinct subterms."""
+    return sum(1 for _ in nodes_of(node))
+
+
+def by_appearance(terms: Iterable[Node]) -> Iterator[Node]:
+    """The free variables, in the order of reading, each once."""
+    seen: set[Node] = set()
+
+    def visit(n: Node) -> Iterator[Node]:
+        if n.op == "var" and n not in seen:
+            seen.add(n)
+            yield n
+        for arg in n.args:
+            yield from visit(arg)
+
+    for term in terms:
+        yield from (v for v in visit(term) if v in term.free)
 
 
 def components_of(*roots: Node) -> set[Component]:
