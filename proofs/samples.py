@@ -23,10 +23,12 @@ from mapproof.model.language.layout import Layout
 from mapproof.model.language.nodes import Node
 from mapproof.model.language.scope import Scope
 
-INTERPRETATIONS = 30, 10  # how many initial states are sought: arbitrary, and with the given tables
+STARTS = 2_000  # initial states that are sought, at most
+GIVEN = 4  # one of so many has the given tables
 WALKS, LENGTH = 3, 40  # from each
-POOL = 700  # states that are kept
-FIRST = 60  # of them, those that are looked at from the start
+WORK = 60_000  # steps that are looked at on the way, at most
+POOL = 10_000  # states that are kept
+FIRST = 300  # of them, those that are looked at from the start
 
 
 def uninterpreted(system: System) -> System:
@@ -44,9 +46,11 @@ class Samples:
         self.machine = Machine(uninterpreted(system), scope)
         self._random = random = Random(0)
         seen: dict[State, None] = {}
+        work = 0
         for start in _starts(self.machine, Layout(system, scope), random):
-            for _ in range(WALKS):
-                _walk(self.machine, start, seen, random)
+            work += sum(_walk(self.machine, start, seen, random) for _ in range(WALKS))
+            if work > WORK:
+                break
         self.pool = list(seen)[:: max(1, len(seen) // POOL)]
         self.states = self.pool[:: max(1, len(self.pool) // FIRST)]
         self._tables: dict[Node, _Table] = {}
@@ -209,24 +213,28 @@ def _loose(literal: Node) -> Node:
     return nodes.disj((literal, *(nodes.negate(nodes.is_some(n.args[0])) for n in values)))
 
 
-def _walk(machine: Machine, start: State, seen: dict[State, None], random: Random) -> None:
+def _walk(machine: Machine, start: State, seen: dict[State, None], random: Random) -> int:
     """Add the states of a random walk to those that were seen.  Every transition has the same
-    chance, however many arguments it may have; of what it may do, new states are preferred."""
+    chance, however many arguments it may have; of what it may do, new states are preferred.
+    Returns how many steps were looked at."""
     state = start
     seen[state] = None
+    work = 0
     for _ in range(LENGTH):
         following: dict[str, list[State]] = {}
         for event, after in machine.successors(state):
             following.setdefault(event.transition.name, []).append(after)
+            work += 1
         if not following:
             break
         choices = random.choice(list(following.values()))
         state = random.choice([s for s in choices if s not in seen] or choices)
         seen[state] = None
+    return work
 
 
 def _starts(machine: Machine, given: Layout, random: Random) -> Iterator[State]:
-    """Initial states, as a SAT solver finds them from random phases."""
+    """Initial states, as a SAT solver completes random guesses."""
     stepper = Stepper(machine.system, machine.scope)
     _, possible, bits = stepper.start()
     if possible == FALSE:
@@ -237,6 +245,7 @@ def _starts(machine: Machine, given: Layout, random: Random) -> Iterator[State]:
     if wanted:
         sat.append_formula(stepper.circuit.clauses([possible], loaded))
     inputs = list(chain.from_iterable(bits.values()))
+    bound = [b for b in inputs if b >> 1 in loaded]
     fixed = {
         place: given.table[c][given.position(c, key)]
         for c, key, place in machine.layout.cells()
@@ -247,16 +256,29 @@ def _starts(machine: Machine, given: Layout, random: Random) -> Iterator[State]:
         for place, value in fixed.items()
         for k, b in enumerate(bits[place])
     ]
-    free, interpreted = INTERPRETATIONS
-    for assumed in [pinned] * interpreted + [[]] * free:
-        sat.set_phases([dimacs(b ^ random.getrandbits(1)) for b in inputs])
-        if sat.solve(assumptions=[*wanted, *assumed]):
+    for number in range(STARTS):
+        assumed = [] if number % GIVEN else pinned
+        guess = [dimacs(b ^ random.getrandbits(1)) for b in bound]
+        random.shuffle(guess)
+        if _possible(sat, [*wanted, *assumed], guess):
             true = {v for v in sat.get_model() or () if v > 0}
             true |= {b >> 1 for b in inputs if b >> 1 not in loaded and random.getrandbits(1)}
             values = stepper.start_values(bits, _chosen(true))
             state = machine.boot(values | (fixed if assumed else {}))
             if state is not None:
                 yield state
+
+
+def _possible(sat: Glucose4, must: list[int], guess: list[int]) -> bool:
+    """Whether there is a solution; of a guess it keeps what it can, the first literals first.
+    Without, solutions differ little: most of each follows from the first few choices."""
+    while not sat.solve(assumptions=[*must, *guess]):
+        conflict = set(sat.get_core() or ())
+        last = next((x for x in reversed(guess) if x in conflict), None)
+        if last is None:
+            return False
+        guess.remove(last)
+    return True
 
 
 def _chosen(gates: set[int]) -> Callable[[int], bool]:
