@@ -41,19 +41,19 @@ class Generaliser:
         """Never make this clause again."""
         self._banned.add(lemma.clause)
 
-    def clause(self, literals: Sequence[Node]) -> Node | None:
+    def clause(self, literals: Sequence[Node], asides: int) -> Node | None:
         """The lightest clause found that the literals make false and no reached state does; None if
-        one more state of the pool has to be looked at."""
-        literals = [self._plain(x) for x in literals]
+        one more state of the pool has to be looked at.  Of the last literals, the asides, it has no
+        more than it needs."""
+        literals = [self._plain(x) for x in reversed(literals)]
         occurs = Evidence(self.samples).occurs
 
         def refused(cube: Sequence[Node]) -> bool:
             return occurs(cube) or not self._allowed(_clause(cube))
 
-        found = [c for c in self._clauses(literals, occurs) if self._allowed(c)]
+        found = [c for c in self._clauses(literals, asides, occurs) if self._allowed(c)]
         if not found:
-            found = list(self._clauses(literals, refused))
-            found = [c for c in found if self._allowed(c)]
+            found = [c for c in self._clauses(literals, asides, refused) if self._allowed(c)]
         found = [c for c in found if len(c.variables) <= MOST_VARIABLES]
         if not found:
             raise NothingToSay
@@ -79,17 +79,18 @@ class Generaliser:
     # Making them.
 
     def _clauses(
-        self, literals: list[Node], occurs: Callable[[Sequence[Node]], bool]
+        self, literals: list[Node], asides: int, occurs: Callable[[Sequence[Node]], bool]
     ) -> Iterator[Node]:
         """Clauses, by some orders in which literals are dropped, before or after terms are widened."""
         found: dict[Node, None] = {}
-        for cube in dict.fromkeys((tuple(self._widened(literals, occurs)), tuple(literals))):
+        essential = _less(literals, occurs, asides)
+        cubes = (self._widened(literals, occurs), literals)
+        if len(essential) < len(literals):
+            cubes += self._widened(essential, occurs), essential
+        for cube in dict.fromkeys(map(tuple, cubes)):
             for order in _orders(cube):
-                kept = list(cube)
-                for x in order:
-                    less = [k for k in kept if k is not x]
-                    if less and not occurs(less):
-                        kept = less
+                kept = _less(order, occurs, len(order))
+                kept.sort(key=cube.index)
                 found[_clause(self._widened(_substituted(kept), occurs))] = None
         yield from found
 
@@ -121,6 +122,18 @@ class Generaliser:
             wider = [nodes.replace_term(x, term, variable) for x in literals]
             if not occurs(wider):
                 literals = wider
+
+
+def _less(
+    literals: Sequence[Node], occurs: Callable[[Sequence[Node]], bool], most: int
+) -> list[Node]:
+    """The literals, without those of the first that can be missed."""
+    kept = list(literals)
+    for x in literals[:most]:
+        less = [k for k in kept if k is not x]
+        if less and not occurs(less):
+            kept = less
+    return kept
 
 
 def _orders(cube: Iterable[Node]) -> Iterator[list[Node]]:

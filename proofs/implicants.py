@@ -25,6 +25,7 @@ class Implicant:
         self.state = state
         self.values: Assignment = dict(values)
         self.literals: dict[Node, None] = {}
+        self.described: list[Node] = []
         self._fresh = count()
         self._opened: dict[Node, Node] = {}  # what bound variables were first replaced by
 
@@ -109,12 +110,14 @@ class Implicant:
             for c in self.machine.system.components
             if c.rigid and len(c.keys) == 1 and nodes.is_finite(c.value)
         ]
+        needed = set(self.literals)
         terms = dict.fromkeys(n for x in list(self.literals) for n in nodes.nodes_of(x))
         for term in terms:
             if term.free and term.free <= self.values.keys():
                 for c in kinds:
                     if c.keys[0] == term.sort:
                         self.require(self._fact(nodes.read(c, (term,), 0)))
+        self.described = [x for x in self.literals if x not in needed]
 
     def _fact(self, term: Node) -> Node:
         if term.sort is BOOL:
