@@ -41,11 +41,12 @@ class Generaliser:
         """Never make this clause again."""
         self._banned.add(lemma.clause)
 
-    def clause(self, literals: Sequence[Node], asides: int) -> Node | None:
+    def clause(self, needed: Iterable[Node], described: Sequence[Node]) -> Node | None:
         """The lightest clause found that the literals make false and no reached state does; None if
-        one more state of the pool has to be looked at.  Of the last literals, the asides, it has no
-        more than it needs."""
-        literals = [self._plain(x) for x in reversed(literals)]
+        one more state of the pool has to be looked at.  What was only described may help to say it
+        in fewer words, or happen to be so: both ways are tried."""
+        literals = [self._plain(x) for x in (*described, *needed)]
+        asides = len(described)
         occurs = Evidence(self.samples).occurs
 
         def refused(cube: Sequence[Node]) -> bool:
@@ -84,9 +85,9 @@ class Generaliser:
         """Clauses, by some orders in which literals are dropped, before or after terms are widened."""
         found: dict[Node, None] = {}
         essential = _less(literals, occurs, asides)
-        cubes = (self._widened(literals, occurs), literals)
+        cubes = [self._widened(literals, occurs), literals]
         if len(essential) < len(literals):
-            cubes += self._widened(essential, occurs), essential
+            cubes += [self._widened(essential, occurs), essential]
         for cube in dict.fromkeys(map(tuple, cubes)):
             for order in _orders(cube):
                 kept = _less(order, occurs, len(order))

@@ -18,13 +18,16 @@ Assignment = dict[Node, int]
 
 
 class Implicant:
-    """Literals (in order) and the values of their variables, for one state of a machine."""
+    """Literals (in order) and the values of their variables, for one state of a machine.
+
+    Once described, the literals are those that are needed and those that only describe elements."""
 
     def __init__(self, machine: Machine, state: State, values: Mapping[Node, int]) -> None:
         self.machine = machine
         self.state = state
         self.values: Assignment = dict(values)
         self.literals: dict[Node, None] = {}
+        self.needed: list[Node] = []
         self.described: list[Node] = []
         self._fresh = count()
         self._opened: dict[Node, Node] = {}  # what bound variables were first replaced by
@@ -110,13 +113,14 @@ class Implicant:
             for c in self.machine.system.components
             if c.rigid and len(c.keys) == 1 and nodes.is_finite(c.value)
         ]
-        needed = set(self.literals)
-        terms = dict.fromkeys(n for x in list(self.literals) for n in nodes.nodes_of(x))
+        self.needed = list(self.literals)
+        terms = dict.fromkeys(n for x in self.needed for n in nodes.nodes_of(x))
         for term in terms:
             if term.free and term.free <= self.values.keys():
                 for c in kinds:
                     if c.keys[0] == term.sort:
                         self.require(self._fact(nodes.read(c, (term,), 0)))
+        needed = set(self.needed)
         self.described = [x for x in self.literals if x not in needed]
 
     def _fact(self, term: Node) -> Node:

@@ -171,7 +171,7 @@ class Inference:
             self._reach(found, *seen)
             return
         try:
-            clause = self._generaliser.clause(literals, len(cause.described))
+            clause = self._generaliser.clause(cause.needed, cause.described)
         except NothingToSay:
             self._drop({found.claim})
             return

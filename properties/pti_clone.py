@@ -14,9 +14,9 @@ Not covered: levels above the PMD, cpu_entry_area, espfix and vsyscall, the mode
 
 from __future__ import annotations
 
-from mapproof.model.language import Bool, always, sometimes
-from mapproof.model.machine.sorts import PmdSlot, Va
-from mapproof.model.operations.pti_clone import Half, Image, Kind, Phase
+from mapproof.model.language import Bool, always, ite, sometimes
+from mapproof.model.machine.sorts import Cpu, PmdSlot, Va
+from mapproof.model.operations.pti_clone import Half, Image, Kind, Phase, clone
 
 
 @always
@@ -34,6 +34,49 @@ def copies_have_the_same_page(s: Image, va: Va) -> Bool:
     user, kernel = s.leaf(Half.USER, va), s.leaf(Half.KERNEL, va)
     same = (user.frame == kernel.frame) & (user.global_ == kernel.global_)
     return user.frame.is_some.implies(kernel.frame.is_some & same)
+
+
+def _cloned(s: Image, va: Va) -> Bool:
+    """The user tables have what the kernel's have at an address: as much of it, as writable."""
+    i, kernel, user = s.pmd_index[va], Half.KERNEL, Half.USER
+    kind = s.kind[kernel, i]
+    large = (s.kind[user, i] == Kind.LARGE) & (s.pmd_writable[user, i] == s.pmd_writable[kernel, i])
+    own = (s.kind[user, i] == Kind.SMALL) & (
+        (s.pte_frame[user, va] == s.pte_frame[kernel, va])
+        & (s.pte_writable[user, va] == s.pte_writable[kernel, va])
+    )
+    small = ite(
+        s.clone_pmds[()],
+        s.kind[user, i] == Kind.SHARED,
+        s.pte_frame[kernel, va].is_some.implies(own),
+    )
+    return (kind == Kind.LARGE).implies(large) & (kind == Kind.SMALL).implies(small)
+
+
+@always
+def pte_pages_have_one_owner(s: Image, i: PmdSlot) -> Bool:
+    """PTE pages are the kernel's; user tables share them on 64-bit kernels, have their own on 32-bit
+    ones."""
+    user = s.kind[Half.USER, i]
+    other = ite(s.clone_pmds[()], user != Kind.SMALL, user != Kind.SHARED)
+    return (s.kind[Half.KERNEL, i] != Kind.SHARED) & other
+
+
+@always
+def a_round_leaves_nothing_behind(s: Image, cpu: Cpu, va: Va) -> Bool:
+    """Of entry text, what lies before the address that pti_clone_pgtable() is at is cloned: large
+    pages and PTEs by value, PTE pages by reference on 64-bit kernels."""
+    at = s.clone.addr[cpu]
+    passed = ~clone.idle(s, cpu) & s.entry_text[va] & s.before[va, at]
+    return passed.implies(_cloned(s, va))
+
+
+@always
+def a_round_begins_at_the_start(s: Image, cpu: Cpu, va: Va) -> Bool:
+    """While the walk is before some entry text, it is in the entry text: it does not stop there."""
+    at = s.clone.addr[cpu]
+    ahead = ~clone.idle(s, cpu) & s.entry_text[va] & s.before[at, va]
+    return ahead.implies(s.entry_text[at])
 
 
 @always
