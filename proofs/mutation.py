@@ -12,10 +12,11 @@ import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import cache
+from functools import cache, cached_property
 from importlib import resources
 from typing import Any
 
+from mapproof.model.language.concrete import Machine
 from mapproof.model.language.design import Design
 from mapproof.model.language.errors import DesignError
 from mapproof.model.language.property import Property
@@ -29,7 +30,9 @@ from .trace import Trace
 
 ENOUGH = 0.9
 NEAR = 1_000  # states to meet before a solver is asked
-DEPTH = 8  # of the bounded search for what the exploration does not reach
+MOST_CANDIDATES = 1 << 16  # for an initial state; with more, a smaller scope is explored
+DEPTH = 12  # of the bounded search for what the exploration does not reach
+LATEST = 16  # of that for jobs that the exploration of the design does not show
 
 Progress = Callable[[str], None]
 
@@ -114,17 +117,30 @@ class _Judge:
 
     def _courses(self) -> Iterator[tuple[Runs, Course]]:
         """The design's own course at its scope and, for jobs that take long there, at a smaller one."""
-        runs = Runs(self.design, self.design.scope_at(), self.claims, self.jobs)
-        course = runs.of(self.design)
-        if course.violated is not None:
-            prop, trace = course.violated
-            raise DesignError(
-                f"{self.design.name} violates {prop.name} itself, in {len(trace.events)} steps: "
-                "mutants tell something of designs that are right"
-            )
-        yield runs, course
-        smaller = Runs(self.design, self._scope_but(-1), [], self.jobs)
-        yield smaller, smaller.of(self.design)
+        smaller = self._scope_but(-1)
+        whole = self.design.scope_at()
+        scopes = [whole, smaller] if self._can_explore(whole) else [smaller]
+        for scope in scopes:
+            runs = Runs(self.design, scope, self.claims if scope == scopes[0] else [], self.jobs)
+            course = runs.of(self.design)
+            if course.violated is not None:
+                prop, trace = course.violated
+                raise DesignError(
+                    f"{self.design.name} violates {prop.name} itself, in {len(trace.events)} steps: "
+                    "mutants tell something of designs that are right"
+                )
+            yield runs, course
+
+    @cached_property
+    def late(self) -> dict[Property[Any], int]:
+        """The jobs that the exploration did not see done, and after how many steps a search does."""
+        left = [j for j in self.jobs if not any(j.name in c.shown for _, c in self.courses)]
+        most = dict.fromkeys(left, LATEST)
+        found = search(self.design, most, self.design.scope_at(), self.timeout)
+        return {j: len(trace.events) for j in left if (trace := found[j.name].trace)}
+
+    def _can_explore(self, scope: Scope) -> bool:
+        return Machine(self.design.system(), scope).candidates <= MOST_CANDIDATES
 
     def _scope_but(self, more: int) -> Scope:
         """The scope of the design with one element more, or less, of each sort that it sizes."""
@@ -163,6 +179,10 @@ class _Judge:
             trace = found[claim.name].trace
             if trace is not None:
                 return _killed(mutant, claim, trace)
+        late = search(design, self.late, self.design.scope_at(), self.timeout)
+        for job, steps in self.late.items():
+            if late[job.name].trace is None and late[job.name].depth >= steps:
+                return self._idle(mutant, [_Missed(job, steps, late[job.name].scope, None)])
         course = courses[0]
         runs_met = "no run" if course.complete else f"no run of at most {course.depth} steps"
         why = f"{runs_met} at its scope shows it, and it is not proved that none does"
@@ -174,19 +194,21 @@ class _Judge:
             if self.reference.impossible(mutant, miss.job):
                 return Outcome(mutant, Fate.KILLED, "it provably never happens", miss.job.name)
         miss = missed[0]
-        why = "in any run" if miss.course.complete else f"within {miss.depth} steps"
+        all_met = miss.course is not None and miss.course.complete
+        why = "in any run" if all_met else f"within {miss.depth} steps"
         why = f"it does not happen {why} at {miss.scope}; in the design, within {miss.depth} steps"
         return Outcome(mutant, Fate.KILLED, why, miss.job.name, miss.depth)
 
 
 @dataclass(frozen=True)
 class _Missed:
-    """A job that a mutant does not do at a scope, where the design does it in so many steps."""
+    """A job that a mutant does not do at a scope, where the design does it in so many steps; with
+    what was explored of the mutant, if that is how it is known."""
 
     job: Property[Any]
     depth: int
     scope: Scope
-    course: Course
+    course: Course | None
 
 
 def _killed(mutant: Mutant, prop: Property[Any], trace: Trace) -> Outcome:

@@ -119,6 +119,32 @@ def boot_is_done_with_a_large_page(s: Image, i: PmdSlot) -> Bool:
 
 
 @sometimes
+def a_round_passes_a_large_page(s: Image, a: Va, b: Va) -> Bool:
+    """The first round is done, and entry text goes on behind a large page."""
+    i, j = s.pmd_index[a], s.pmd_index[b]
+    large = (s.kind[Half.USER, i] == Kind.LARGE) & (s.kind[Half.KERNEL, j] == Kind.SMALL)
+    behind = s.before[a, b] & s.entry_text[a] & s.entry_text[b]
+    return (s.phase.now == Phase.CLONED) & behind & large
+
+
+@sometimes
+def a_round_passes_a_pte_page(s: Image, a: Va, b: Va) -> Bool:
+    """The first round is done on a 64-bit kernel, and entry text goes on behind a PTE page."""
+    shared = s.kind[Half.USER, s.pmd_index[a]] == Kind.SHARED
+    behind = s.before[a, b] & (s.pmd_index[a] != s.pmd_index[b])
+    return (s.phase.now == Phase.CLONED) & behind & shared & s.entry_text[a] & s.entry_text[b]
+
+
+@sometimes
+def a_round_passes_an_empty_pte(s: Image, a: Va, b: Va) -> Bool:
+    """The first round is done on a 32-bit kernel, and entry text goes on behind an empty PTE."""
+    own = (s.kind[Half.KERNEL, s.pmd_index[a]] == Kind.SMALL) & ~s.clone_pmds[()]
+    empty = own & s.pte_frame[Half.KERNEL, a].is_none & s.entry_text[a]
+    behind = s.before[a, b] & s.entry_text[b] & s.pte_frame[Half.USER, b].is_some
+    return (s.phase.now == Phase.CLONED) & empty & behind
+
+
+@sometimes
 def helpers_run_after_a_hole(s: Image, i: PmdSlot) -> Bool:
     """The first round is done, and the entry text has a hole."""
     hole = (s.kind[Half.KERNEL, i] == Kind.EMPTY) & s.shows_entry_text[i]

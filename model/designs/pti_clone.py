@@ -128,7 +128,7 @@ pti_clone = Design(
         what_is_global_was_cloned,
     ],
     assumptions=[op.addresses_are_ordered, op.entry_text_is_a_range],
-    scope={Cpu: 1, Va: 4, PmdSlot: 2, Frame: 2},
+    scope={Cpu: 1, Va: 5, PmdSlot: 3, Frame: 2},
     doc="""Page table isolation at boot, as merged: entry text is cloned before user-mode helpers can
 run, and again after mark_readonly() has split pages and taken write permission away.""",
     source="arch/x86/mm/pti.c of Linux 6.1",

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
+from math import prod
 from typing import Any
 
 from .design import System
@@ -240,21 +241,27 @@ class Machine:
                 return None
         return self.fire(self.freeze(before), Event(self.system.init, ()))
 
+    @cached_property
+    def _free(self) -> dict[int, int]:
+        """How many values there are for each cell that an initial state may have anything in."""
+        sizes = {place: self.scope[c.value] for c, _, place in self.layout.cells()}
+        return {place: sizes[place] for place in self.layout.arbitrary}
+
+    @property
+    def candidates(self) -> int:
+        """How many there are for an initial state; some may be excluded, or come to the same."""
+        return prod(self._free.values())
+
     def initial_states(self) -> Iterator[State]:
         """Every initial state, once."""
-        cells = self.layout.arbitrary
-        sizes = {place: self.scope[c.value] for c, _, place in self.layout.cells()}
-        total = 1
-        for cell in cells:
-            total *= sizes[cell]
-        if total > MOST_INITIAL_STATES:
+        if self.candidates > MOST_INITIAL_STATES:
             raise DesignError(
-                f"{total} candidates for an initial state at scope {self.scope}: use a smaller "
-                "scope, or fix the rigid maps of the state with given(...)"
+                f"{self.candidates} candidates for an initial state at scope {self.scope}: use a "
+                "smaller scope, or fix the rigid maps of the state with given(...)"
             )
         seen = set()
-        for values in product(*(range(sizes[c]) for c in cells)):
-            state = self.boot(dict(zip(cells, values, strict=True)))
+        for values in product(*map(range, self._free.values())):
+            state = self.boot(dict(zip(self._free, values, strict=True)))
             if state is not None and state not in seen:
                 seen.add(state)
                 yield state

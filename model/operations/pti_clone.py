@@ -22,6 +22,7 @@ from ..language import (
     Map,
     Opt,
     Procedure,
+    Scope,
     State,
     Step,
     Update,
@@ -77,6 +78,11 @@ class Leaf:
     global_: Bool
 
 
+def _pages(scope: Scope) -> int:
+    """How many pages a PMD entry translates at a finite scope; the last may translate fewer."""
+    return -(-scope[Va] // scope[PmdSlot])
+
+
 class Image(State):
     """walking: a round is under way.  kind, pmd_*: PMD entries by half; pte_*: PTEs by half.
 
@@ -98,12 +104,12 @@ class Image(State):
     clone: Walk
 
     before: Fun[tuple[Va, Va], Bool] = given(lambda scope, a, b: a < b)
-    pmd_index: Fun[Va, PmdSlot] = given(lambda scope, va: va * scope[PmdSlot] // scope[Va])
-    entry_text: Fun[Va, Bool] = given(lambda scope, va: 0 < va < scope[Va] - 1)
-    shows_entry_text: Fun[PmdSlot, Bool] = given(lambda scope, i: True)
-    a_pmd_later: Fun[tuple[Va, Va], Bool] = given(
-        lambda scope, a, b: b == a + scope[Va] // scope[PmdSlot]
+    pmd_index: Fun[Va, PmdSlot] = given(lambda scope, va: va // _pages(scope))
+    entry_text: Fun[Va, Bool] = given(
+        lambda scope, va: 0 < va < _pages(scope) * (scope[PmdSlot] - 1)
     )
+    shows_entry_text: Fun[PmdSlot, Bool] = given(lambda scope, i: True)
+    a_pmd_later: Fun[tuple[Va, Va], Bool] = given(lambda scope, a, b: b == a + _pages(scope))
     frame_of: Fun[Va, Frame] = given(lambda scope, va: va % scope[Frame])
     clone_pmds: Fun[tuple[()], Bool]
     splits: Fun[PmdSlot, Bool]
