@@ -36,7 +36,7 @@ from .generalise import Generaliser, NothingToSay
 from .implicants import Implicant
 from .lemma import Lemma
 from .obligations import Obligation
-from .samples import Samples
+from .samples import Samples, uninterpreted
 from .sat import GateSolver
 from .search import sliced_for
 
@@ -78,10 +78,11 @@ class Inference:
         self.lemmas: list[Lemma] = []
         self.deadline = deadline
         system = sliced_for(design.system(), claims)
-        self.samples = Samples(system, scope)
+        self.machine = Machine(uninterpreted(system), scope)
+        self.samples = Samples(system, roomier(design, scope))
         if not self.samples.states:
             raise DesignError(f"the design has no initial state at scope {scope}")
-        self._steps = Steps(system, self.samples.machine, deadline)
+        self._steps = Steps(system, self.machine, deadline)
         self._generaliser = Generaliser(design.name, system, self.samples, deadline)
         self._settled: dict[Claim, frozenset[Claim]] = {}
         self._given_up = 0
@@ -137,7 +138,7 @@ class Inference:
     @cached_property
     def _any(self) -> Steps:
         """Steps of the system with every interpretation of rigid maps."""
-        return Steps(self.samples.machine.system, self.samples.machine, self.deadline)
+        return Steps(self.machine.system, self.machine, self.deadline)
 
     def give_up(self, name: str) -> None:
         """Do without a claim, or without a lemma, that cannot be proved for any size."""
@@ -175,8 +176,6 @@ class Inference:
         except NothingToSay:
             self._drop({found.claim})
             return
-        if clause is None:  # one more state was found worth looking at
-            return
         lemma = Lemma(clause, next(self._names))
         if any(lemma.clause == x.clause for x in self.lemmas):
             self._drop({found.claim})
@@ -193,10 +192,11 @@ class Inference:
         gone = {found.claim}  # whatever the run shows: nothing can be said that excludes the step
         if after is not None:
             self.samples.follow(after)
-            for t in (*self.claims, *self.lemmas):
+            for t in self.claims:
                 old = state if t.kind == "step" else after
                 if not machine.evaluate(t.closed(), old, after):
                     gone.add(t)
+            gone |= {x for x in self.lemmas if self.samples.refutes(x.clause)}
         self._drop(gone)
 
     def _cause(self, found: Broken) -> Implicant:
@@ -207,7 +207,7 @@ class Inference:
             self._goals[key] = after(key[0], transition)
         parameters = (p.variable for p in transition.parameters)
         values = dict(zip(parameters, found.event.arguments, strict=True))
-        cause = Implicant(self.samples.machine, found.state, values)
+        cause = Implicant(self.machine, found.state, values)
         cause.require(transition.when)
         cause.require(negate(self._goals[key]))
         if found.claim.kind == "always":
@@ -269,6 +269,12 @@ class Steps:
                 bits = sequential.bits[layout.offset[component] + at]
                 values.append(sequential.number(bits, component.value, true))
         return self._machine.freeze(values)
+
+
+def roomier(design, scope):
+    import os
+    sizes = {s: scope[s] + (3 if s.__name__ == "Frame" else 1) for s in scope if isinstance(design.scope.get(s, 0), int)}
+    return design.scope_at(sizes)
 
 
 def scope_for(design: Design[Any]) -> Scope:

@@ -8,15 +8,15 @@ a bit for each.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from itertools import chain, product
+from dataclasses import dataclass, replace
+from itertools import chain
 from random import Random
 
 from pysat.solvers import Glucose4
 
 from mapproof.model.language import nodes
-from mapproof.model.language.bounded import Stepper
-from mapproof.model.language.circuit import FALSE, TRUE, dimacs
+from mapproof.model.language.bounded import Encoder, Stepper
+from mapproof.model.language.circuit import FALSE, TRUE, Simulation, dimacs
 from mapproof.model.language.concrete import Machine, State
 from mapproof.model.language.design import System
 from mapproof.model.language.layout import Layout
@@ -24,9 +24,8 @@ from mapproof.model.language.nodes import Node
 from mapproof.model.language.scope import Scope
 
 INTERPRETATIONS = 30, 10  # how many initial states are sought: arbitrary, and with the given tables
-WALKS, LENGTH = 3, 40  # from each
-POOL = 700  # states that are kept
-FIRST = 60  # of them, those that are looked at from the start
+WALKS, LENGTH = 20, 40  # from each
+POOL = 6000  # states that are looked at from the start
 
 
 def uninterpreted(system: System) -> System:
@@ -37,8 +36,7 @@ def uninterpreted(system: System) -> System:
 
 
 class Samples:
-    """Some reached states of an uninterpreted system; more of a pool of them are looked at when one
-    is found to say something new."""
+    """Some reached states of an uninterpreted system, all of which are looked at together."""
 
     def __init__(self, system: System, scope: Scope) -> None:
         self.machine = Machine(uninterpreted(system), scope)
@@ -47,26 +45,33 @@ class Samples:
         for start in _starts(self.machine, Layout(system, scope), random):
             for _ in range(WALKS):
                 _walk(self.machine, start, seen, random)
-        self.pool = list(seen)[:: max(1, len(seen) // POOL)]
-        self.states = self.pool[:: max(1, len(self.pool) // FIRST)]
+        self.states: list[State] = []
+        self._encoder = encoder = Encoder(self.machine.system, scope)
+        self._state, self._inputs = encoder.one_hot_state()
+        self._read = encoder.reader(self._state)
+        self._batches: list[tuple[int, Simulation]] = []
         self._tables: dict[Node, _Table] = {}
-        self._columns: dict[tuple[Node, bool], tuple[_Column, _Table]] = {}
+        self._columns: dict[tuple[Node, bool], _Column] = {}
+        pool = list(seen)
+        self._look_at(pool[:: max(1, len(pool) // POOL)])
 
-    def add(self, state: State) -> None:
-        """Look at one more reached state."""
-        self.states.append(state)
+    def _look_at(self, states: Sequence[State]) -> None:
+        """Take states among the samples."""
+        inputs = dict.fromkeys(chain.from_iterable(i.values() for i in self._inputs.values()), 0)
+        for place, literals in self._inputs.items():
+            for number, state in enumerate(states):
+                gate = literals.get(state[place])
+                if gate is not None:
+                    inputs[gate] |= 1 << number
+        simulation = Simulation(self._encoder.circuit, len(states), inputs)
+        self._batches.append((len(self.states), simulation))
+        self.states += states
 
     def follow(self, state: State) -> None:
-        """Look at one more reached state, and have those that a walk from there leads to at hand."""
-        self.add(state)
-        seen = dict.fromkeys(self.pool)
-        known = len(seen)
+        """Look at one more reached state, and at those that a walk from there leads to."""
+        seen: dict[State, None] = {}
         _walk(self.machine, state, seen, self._random)
-        self.pool += list(seen)[known:]
-
-    def refuting(self, closed: Node) -> State | None:
-        """A state of the pool in which a closed term is false."""
-        return next((s for s in self.pool if not self.machine.evaluate(closed, s)), None)
+        self._look_at(list(seen))
 
     def occurrence(
         self, literals: Sequence[Node], loosely: bool = False
@@ -76,10 +81,15 @@ class Samples:
         found = self._occurrence([self._column(x, loosely) for x in literals])
         return found and (self.states[found[0]], found[1])
 
+    def refutes(self, clause: Node) -> bool:
+        """Whether a clause, meant of all elements, is false in a state."""
+        literals = clause.args if clause.op == "or" else (clause,)
+        return self.occurrence([nodes.negate(x) for x in literals]) is not None
+
     def _occurrence(self, columns: Sequence[_Column]) -> tuple[int, dict[Node, int]] | None:
         variables = _early_deciding(columns)
         place = {v: i for i, v in enumerate(variables)}
-        due: list[list[tuple[Mapping[tuple[int, ...], int], list[int]]]]
+        due: list[list[tuple[Callable[[tuple[int, ...]], int], list[int]]]]
         due = [[] for _ in range(len(variables) + 1)]
         for column in columns:
             places = [place[v] for v in column.variables]
@@ -89,7 +99,7 @@ class Samples:
 
         def search(depth: int, alive: int) -> int:
             for where, places in due[depth]:
-                alive &= where[tuple([values[i] for i in places])]
+                alive &= where(tuple([values[i] for i in places]))
                 if not alive:
                     return 0
             if depth == len(values):
@@ -108,20 +118,25 @@ class Samples:
 
     def _column(self, literal: Node, loosely: bool) -> _Column:
         """Where a literal is true."""
-        known = self._columns.get((literal, loosely))
-        if known is None:
+        column = self._columns.get((literal, loosely))
+        if column is None:
             plain, meant = _canonical(_loose(literal) if loosely else literal)
             table = self._tables.get(plain)
             if table is None:
-                sizes = (range(self.machine.scope[v.sort]) for v in plain.variables)
-                where = dict.fromkeys(product(*sizes), 0)
-                table = _Table(self.machine.states_where(plain, plain.variables), where)
-                self._tables[plain] = table
+                table = self._tables[plain] = _Table(self._gate(plain), self._batches)
             column = _Column(tuple(meant[v] for v in plain.variables), table.where)
-            known = self._columns[literal, loosely] = column, table
-        column, table = known
-        table.update(self.states)
+            self._columns[literal, loosely] = column
         return column
+
+    def _gate(self, literal: Node) -> Callable[[tuple[int, ...]], int]:
+        """The gate of a literal for values of its variables."""
+        variables, constant = literal.variables, self._encoder.constant
+
+        def gate(key: tuple[int, ...]) -> int:
+            env = {v: constant(v.sort, i) for v, i in zip(variables, key, strict=True)}
+            return self._read(literal, env)[0]
+
+        return gate
 
 
 class Evidence:
@@ -155,20 +170,29 @@ class Evidence:
         return True
 
 
-@dataclass
 class _Table:
-    """For each choice of values for the variables, the states where a term is true."""
+    """For each choice of values for the variables, the samples where a term is true."""
 
-    function: Callable[..., int]
-    where: dict[tuple[int, ...], int]
-    known: int = field(default=0)
+    def __init__(
+        self,
+        gate: Callable[[tuple[int, ...]], int],
+        batches: Sequence[tuple[int, Simulation]],
+    ) -> None:
+        self._gate = gate
+        self._batches = batches
+        self._known: dict[tuple[int, ...], tuple[int, int, int]] = {}
 
-    def update(self, states: Sequence[State]) -> None:
-        if self.known < len(states):
-            fresh = states[self.known :]
-            for key in self.where:
-                self.where[key] |= self.function(fresh, *key) << self.known
-            self.known = len(states)
+    def where(self, key: tuple[int, ...]) -> int:
+        """The samples, by their numbers, where the term is true for these values."""
+        known = self._known.get(key)
+        if known is None:
+            known = self._gate(key), 0, 0
+        gate, looked_at, true = known
+        if looked_at < len(self._batches):
+            for first, simulation in self._batches[looked_at:]:
+                true |= simulation.of(gate) << first
+            self._known[key] = gate, len(self._batches), true
+        return true
 
 
 @dataclass(frozen=True)
@@ -176,13 +200,13 @@ class _Column:
     """A table under the names that a literal has for the variables."""
 
     variables: tuple[Node, ...]
-    where: dict[tuple[int, ...], int]
+    where: Callable[[tuple[int, ...]], int]
 
     def holds(self, state: int, values: Mapping[Node, int]) -> bool:
         """Whether it is known to be true in a state, by its number, with these values."""
         if not all(v in values for v in self.variables):
             return False
-        return bool(self.where[tuple(values[v] for v in self.variables)] >> state & 1)
+        return bool(self.where(tuple([values[v] for v in self.variables])) >> state & 1)
 
 
 def _early_deciding(columns: Sequence[_Column]) -> list[Node]:
