@@ -19,7 +19,6 @@ from ..language import (
     Opt,
     Procedure,
     Step,
-    exists,
     ite,
     operation,
     some,
@@ -45,15 +44,16 @@ class Unmap(Flush):
 
 
 class Pcids(Tlb):
-    """maps: the user tables of each process.  loaded_mm, asid: what CR3 has.  mask: mm_cpumask.  ctx:
-    the process of an identifier.  behind: its ``tlb_gen`` is less than the process's.  user_flush:
-    ``user_pcid_flush_mask``."""
+    """maps: the user tables of each process.  loaded_mm, asid: what CR3 has.  gather: whose mmu_gather
+    has a page that was mapped.  mask: mm_cpumask.  ctx: the process of an identifier.  behind: its
+    ``tlb_gen`` is less than the process's.  user_flush: ``user_pcid_flush_mask``."""
 
     loaded_mm: Map[Cpu, Mm]
     asid: Map[Cpu, Asid]
     mode: Map[Cpu, Mode]
     maps: Map[tuple[Mm, Va], Opt[Frame]]
     free: Map[Frame, Bool]
+    gather: Map[Frame, Opt[Cpu]]
     mask: Map[tuple[Mm, Cpu], Bool]
     ctx: Map[tuple[Cpu, Asid], Opt[Mm]]
     behind: Map[tuple[Cpu, Asid], Bool]
@@ -66,16 +66,20 @@ class Pcids(Tlb):
         page = (self.unmap.mm[by] == m) & self.unmap.is_about(by, va, f)
         return ~unmap.idle(self, by) & page
 
+    def gathered(self, m: Mm, va: Va, f: Frame) -> tuple[Cpu, Bool]:
+        """Who has the page to free it, and that it is that CPU which has cleared that entry."""
+        by = self.gather[f].value
+        return by, self.gather[f].is_some & self.unmapping(by, m, va, f)
+
     def uncounted(self, m: Mm, va: Va, f: Frame) -> Bool:
         """Somebody has cleared the entry and is about to count the flush."""
-        return exists(
-            Cpu,
-            lambda by: self.unmapping(by, m, va, f) & unmap.at(self, by, unmap.steps[1]),
-        )
+        by, gathered = self.gathered(m, va, f)
+        return gathered & unmap.at(self, by, unmap.steps[1])
 
     def awaited(self, cpu: Cpu, m: Mm, va: Va, f: Frame) -> Bool:
         """Somebody has cleared the entry and waits for this CPU."""
-        return exists(Cpu, lambda by: self.unmapping(by, m, va, f) & self.unmap.waits_for[by, cpu])
+        by, gathered = self.gathered(m, va, f)
+        return gathered & self.unmap.waits_for[by, cpu]
 
 
 @operation(kernel="arch/x86/mm/tlb.c: initialize_tlbstate_and_flush()")
@@ -89,6 +93,7 @@ def boot(s: Pcids) -> Step:
             s.mode.fill(lambda cpu: Mode.KERNEL),
             s.maps.fill(lambda m, va: NONE),
             s.free.fill(lambda f: TRUE),
+            s.gather.fill(lambda f: NONE),
             s.mask.fill(lambda m, cpu: s.loaded_mm[cpu] == m),
             s.ctx.fill(lambda cpu, a: ite(s.asid[cpu] == a, some(s.loaded_mm[cpu]), NONE)),
             s.behind.fill(lambda cpu, a: FALSE),
@@ -207,12 +212,14 @@ unmap = Procedure(
 def clear_pte(s: Pcids, cpu: Cpu, va: Va) -> Step:
     """Clear the entry; nobody has flushed it yet."""
     m = s.loaded_mm[cpu]
+    f = s.maps[m, va].value
     return Step(
         when=(s.mode[cpu] == Mode.KERNEL) & s.maps[m, va].is_some,
         then=[
             s.unmap.mm.set(cpu, m),
-            *s.unmap.begin(cpu, va, s.maps[m, va].value, lambda c: TRUE),
+            *s.unmap.begin(cpu, va, f, lambda c: TRUE),
             s.maps.set((m, va), NONE),
+            s.gather.set(f, some(cpu)),
         ],
     )
 
@@ -236,7 +243,8 @@ def send_flush(s: Pcids, cpu: Cpu) -> Step:
 @unmap.step
 def free_page(s: Pcids, cpu: Cpu) -> Step:
     """When all have answered, the frame is free for anyone."""
-    return Step(when=s.unmap.answered(cpu), then=[s.free.set(s.unmap.frame[cpu], TRUE)])
+    f = s.unmap.frame[cpu]
+    return Step(when=s.unmap.answered(cpu), then=[s.free.set(f, TRUE), s.gather.set(f, NONE)])
 
 
 @operation(kernel="arch/x86/mm/tlb.c: flush_tlb_func(), invalidate_user_asid()")
