@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
+from math import prod
 from random import Random
 
 from pysat.solvers import Glucose4
@@ -24,8 +25,8 @@ from mapproof.model.language.nodes import Node
 from mapproof.model.language.scope import Scope
 
 INTERPRETATIONS = 30, 10  # how many initial states are sought: arbitrary, and with the given tables
-WALKS, LENGTH = 20, 40  # from each
-POOL = 6000  # states that are looked at from the start
+WALKS, LENGTH = 5, 40  # from each
+POOL = 8000  # states that are looked at from the start
 
 
 def uninterpreted(system: System) -> System:
@@ -87,7 +88,7 @@ class Samples:
         return self.occurrence([nodes.negate(x) for x in literals]) is not None
 
     def _occurrence(self, columns: Sequence[_Column]) -> tuple[int, dict[Node, int]] | None:
-        variables = _early_deciding(columns)
+        variables = _early_deciding(columns, self.machine.scope)
         place = {v: i for i, v in enumerate(variables)}
         due: list[list[tuple[Callable[[tuple[int, ...]], int], list[int]]]]
         due = [[] for _ in range(len(variables) + 1)]
@@ -209,13 +210,16 @@ class _Column:
         return bool(self.where(tuple([values[v] for v in self.variables])) >> state & 1)
 
 
-def _early_deciding(columns: Sequence[_Column]) -> list[Node]:
+def _early_deciding(columns: Sequence[_Column], scope: Scope) -> list[Node]:
     """The variables, in an order in which columns are decided early."""
     order: dict[Node, None] = {}
     left = [c.variables for c in columns]
+
+    def choices(variables: Sequence[Node]) -> int:
+        return prod(scope[v.sort] for v in variables if v not in order)
+
     while left:
-        best = min(left, key=lambda variables: sum(v not in order for v in variables))
-        order |= dict.fromkeys(best)
+        order |= dict.fromkeys(min(left, key=choices))
         left = [variables for variables in left if not order.keys() >= set(variables)]
     return list(order)
 
