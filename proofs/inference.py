@@ -321,9 +321,9 @@ def roomier_than(scope: Scope, design: Design[Any]) -> Scope:
 
 
 def _handed_out(sort: Any, system: System) -> bool:
-    """Nothing is said of an element but by maps to it, and by flags that may change."""
+    """Maps lead to its elements, and from them to nothing but flags that may change."""
     of_it = [c for c in system.components if sort in c.keys]
-    return all(len(c.keys) == 1 and not c.rigid for c in of_it)
+    return all(nodes.is_finite(c.value) and not c.rigid for c in of_it)
 
 
 def scope_for(design: Design[Any]) -> Scope:
