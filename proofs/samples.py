@@ -27,6 +27,8 @@ from mapproof.model.language.scope import Scope
 INTERPRETATIONS = 30, 10  # how many initial states are sought: arbitrary, and with the given tables
 WALKS, LENGTH = 5, 40  # from each
 POOL = 8000  # states that are looked at from the start
+ANY = -1  # in place of a value
+MOST_AHEAD = 30  # choices of values that are left open when a literal is first looked at
 
 
 def uninterpreted(system: System) -> System:
@@ -90,17 +92,23 @@ class Samples:
     def _occurrence(self, columns: Sequence[_Column]) -> tuple[int, dict[Node, int]] | None:
         variables = _early_deciding(columns, self.machine.scope)
         place = {v: i for i, v in enumerate(variables)}
-        due: list[list[tuple[Callable[[tuple[int, ...]], int], list[int]]]]
+        due: list[list[tuple[_Table, list[int]]]]
         due = [[] for _ in range(len(variables) + 1)]
         for column in columns:
+            column.where.refresh()
             places = [place[v] for v in column.variables]
-            due[max(places, default=-1) + 1].append((column.where, places))
+            if not places:
+                due[0].append((column.where, places))
+            for known in sorted(places):
+                left = prod(self.machine.scope[variables[i].sort] for i in places if i > known)
+                if left <= MOST_AHEAD:
+                    due[known + 1].append((column.where, places))
         sizes = [range(self.machine.scope[v.sort]) for v in variables]
-        values = [0] * len(variables)
+        values = [ANY] * len(variables)
 
         def search(depth: int, alive: int) -> int:
             for where, places in due[depth]:
-                alive &= where(tuple([values[i] for i in places]))
+                alive &= where[tuple([values[i] for i in places])]
                 if not alive:
                     return 0
             if depth == len(values):
@@ -110,6 +118,7 @@ class Samples:
                 found = search(depth + 1, alive)
                 if found:
                     return found
+            values[depth] = ANY
             return 0
 
         alive = search(0, (1 << len(self.states)) - 1)
@@ -124,8 +133,9 @@ class Samples:
             plain, meant = _canonical(_loose(literal) if loosely else literal)
             table = self._tables.get(plain)
             if table is None:
-                table = self._tables[plain] = _Table(self._gate(plain), self._batches)
-            column = _Column(tuple(meant[v] for v in plain.variables), table.where)
+                sizes = [self.machine.scope[v.sort] for v in plain.variables]
+                table = self._tables[plain] = _Table(self._gate(plain), sizes, self._batches)
+            column = _Column(tuple(meant[v] for v in plain.variables), table)
             self._columns[literal, loosely] = column
         return column
 
@@ -171,28 +181,49 @@ class Evidence:
         return True
 
 
-class _Table:
-    """For each choice of values for the variables, the samples where a term is true."""
+class _Table(dict[tuple[int, ...], int]):
+    """For each choice of values for the variables, the samples where a term is true, by their numbers.
+
+    ANY in place of a value: the samples where it is for some value.  Entries are made as they are
+    asked for; ``refresh`` has to be called where there may be more samples than before.
+    """
 
     def __init__(
         self,
         gate: Callable[[tuple[int, ...]], int],
+        sizes: Sequence[int],
         batches: Sequence[tuple[int, Simulation]],
     ) -> None:
+        super().__init__()
         self._gate = gate
+        self._sizes = sizes
         self._batches = batches
-        self._known: dict[tuple[int, ...], tuple[int, int, int]] = {}
+        self._gates: dict[tuple[int, ...], int] = {}
+        self._before: dict[tuple[int, ...], tuple[int, int]] = {}
+        self._looked_at = len(batches)
 
-    def where(self, key: tuple[int, ...]) -> int:
-        """The samples, by their numbers, where the term is true for these values."""
-        known = self._known.get(key)
-        if known is None:
-            known = self._gate(key), 0, 0
-        gate, looked_at, true = known
-        if looked_at < len(self._batches):
+    def refresh(self) -> None:
+        """Take new samples into account."""
+        if self._looked_at < len(self._batches):
+            for key, true in self.items():
+                if ANY not in key:
+                    self._before[key] = self._looked_at, true
+            self.clear()
+            self._looked_at = len(self._batches)
+
+    def __missing__(self, key: tuple[int, ...]) -> int:
+        true = 0
+        if ANY in key:
+            i = key.index(ANY)
+            for value in range(self._sizes[i]):
+                true |= self[(*key[:i], value, *key[i + 1 :])]
+        else:
+            if key not in self._gates:
+                self._gates[key] = self._gate(key)
+            looked_at, true = self._before.get(key, (0, 0))
             for first, simulation in self._batches[looked_at:]:
-                true |= simulation.of(gate) << first
-            self._known[key] = gate, len(self._batches), true
+                true |= simulation.of(self._gates[key]) << first
+        self[key] = true
         return true
 
 
@@ -201,13 +232,13 @@ class _Column:
     """A table under the names that a literal has for the variables."""
 
     variables: tuple[Node, ...]
-    where: Callable[[tuple[int, ...]], int]
+    where: _Table
 
     def holds(self, state: int, values: Mapping[Node, int]) -> bool:
         """Whether it is known to be true in a state, by its number, with these values."""
         if not all(v in values for v in self.variables):
             return False
-        return bool(self.where(tuple([values[v] for v in self.variables])) >> state & 1)
+        return bool(self.where[tuple([values[v] for v in self.variables])] >> state & 1)
 
 
 def _early_deciding(columns: Sequence[_Column], scope: Scope) -> list[Node]:
