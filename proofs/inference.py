@@ -146,7 +146,7 @@ class Inference:
         return next((t for t in (*self.claims, *self.lemmas) if t.name == name), None)
 
     def _lacks(self, cell: Obligation, steps: Steps) -> bool:
-        """Whether a step was found that a cell is about and that nothing excluded; something now does."""
+        """Whether there was a step that breaks a cell, from a state that nothing excluded till now."""
         target = self._named(cell.prop.name)
         if target is None or cell.transition.name not in steps.transitions:
             return False
@@ -284,7 +284,9 @@ class Steps:
             core = sat.core()
             return frozenset(k for literal, k in assumed.items() if literal in core)
         true = sat.model()
-        return Broken(target, self._machine, self._state(true), sequential.event(sequential.step, true))
+        return Broken(
+            target, self._machine, self._state(true), sequential.event(sequential.step, true)
+        )
 
     def _chosen(self, transition: Transition) -> list[int]:
         """Assumptions that make it this transition that is chosen."""
@@ -309,8 +311,8 @@ def roomier_than(scope: Scope, design: Design[Any]) -> Scope:
     """A scope with more elements: of what is handed out so many that it is not used up soon."""
     system = design.system()
     sizes = {s: scope[s] for s in scope if isinstance(design.scope.get(s, 0), int)}
-    for sort in sizes:
-        more = sizes | {sort: sizes[sort] + (3 if _handed_out(sort, system) else 1)}
+    for sort, size in list(sizes.items()):
+        more = sizes | {sort: size + (3 if _handed_out(sort, system) else 1)}
         try:
             room = design.scope_at(more)
             if Layout(system, room).size <= MOST_CELLS:

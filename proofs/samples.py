@@ -7,7 +7,7 @@ a bit for each.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 from math import prod
@@ -246,8 +246,8 @@ def _early_deciding(columns: Sequence[_Column], scope: Scope) -> list[Node]:
     order: dict[Node, None] = {}
     left = [c.variables for c in columns]
 
-    def choices(variables: Sequence[Node]) -> int:
-        return prod(scope[v.sort] for v in variables if v not in order)
+    def choices(variables: Iterable[Node]) -> int:
+        return prod(int(scope[v.sort]) for v in variables if v not in order)
 
     while left:
         order |= dict.fromkeys(min(left, key=choices))
