@@ -3,7 +3,7 @@
 What it checks: what a CPU can use in ring 3, or on the kernel's tables, is mapped in the process that
 it runs, or waits for this CPU's answer to a flush; entries of an identifier that is not behind are as
 new as its process's count; a CPU that runs a process is in its mask; a frame is free only when every
-entry for it is flushed before use.
+entry for it is flushed before use; a page that waits for answers is in some munmap()'s mmu_gather.
 Why it matters: an entry that outlives its mapping gives user code the next owner's memory.
 Kernel precedent: the comments of arch/x86/mm/tlb.c (switch_mm_irqs_off(), flush_tlb_func()).
 Smallest counterexample: none of the designs here breaks these.
