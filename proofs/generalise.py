@@ -41,10 +41,10 @@ class Generaliser:
         """Never make this clause again."""
         self._banned.add(lemma.clause)
 
-    def clause(self, needed: Iterable[Node], described: Sequence[Node]) -> Node | None:
-        """The lightest clause found that the literals make false and no reached state does; None if
-        one more state of the pool has to be looked at.  What was only described may help to say it
-        in fewer words, or happen to be so: both ways are tried."""
+    def clause(self, needed: Iterable[Node], described: Sequence[Node]) -> Node:
+        """The lightest clause found that the literals make false and no reached state does.  What was
+        only described may help to say it in fewer words, or happen to be so: both ways are tried.
+        Raises NothingToSay if there is no such clause."""
         literals = [self._plain(x) for x in (*described, *needed)]
         asides = len(described)
         occurs = Evidence(self.samples).occurs
@@ -52,18 +52,17 @@ class Generaliser:
         def refused(cube: Sequence[Node]) -> bool:
             return occurs(cube) or not self._allowed(_clause(cube))
 
-        found = [c for c in self._clauses(literals, asides, occurs) if self._allowed(c)]
+        found = [c for c in self._clauses(literals, asides, occurs) if self._possible(c)]
         if not found:
-            found = [c for c in self._clauses(literals, asides, refused) if self._allowed(c)]
+            found = [c for c in self._clauses(literals, asides, refused) if self._possible(c)]
         found = [c for c in found if len(c.variables) <= MOST_VARIABLES]
         if not found:
             raise NothingToSay
-        best = min(found, key=_weight)
-        against = self.samples.refuting(Lemma(best, "candidate").closed())
-        if against is None:
-            return best
-        self.samples.add(against)
-        return None
+        return min(found, key=_weight)
+
+    def _possible(self, clause: Node) -> bool:
+        """Nothing is known against the clause."""
+        return not self.samples.refutes(clause) and self._allowed(clause)
 
     def _allowed(self, clause: Node) -> bool:
         """Not banned, and true at the start of a machine of any size."""

@@ -104,6 +104,10 @@ class Lemmas(Protocol):
         """Those that are thought to help; another list after each of the calls below."""
         ...
 
+    def enough(self, cell: Obligation) -> Sequence[Property[Any]]:
+        """Invariants that are likely to meet a cell; none if nothing is known."""
+        ...
+
     def mend(self, cell: Obligation) -> bool:
         """Look for what a cell lacks; False if nothing was found."""
         ...
@@ -154,6 +158,9 @@ def induction(
                 progress(todo.name)
                 prover.ahead(unmet[i : i + AHEAD], hypotheses)
                 outcome = prover.prove(todo, hypotheses, 0 if inferred else LAST_EFFORT)
+                if isinstance(outcome, Failure) and inferred:
+                    few = [p for p in inferred.enough(todo) if p in hypotheses]
+                    outcome = prover.prove(todo, few, INFERRED_EFFORT) if few else outcome
                 if isinstance(outcome, Failure) and inferred:
                     if inferred.mend(todo):
                         standing = candidates()

@@ -36,7 +36,7 @@ from .generalise import Generaliser, NothingToSay
 from .implicants import Implicant
 from .lemma import Lemma
 from .obligations import Obligation
-from .samples import Samples
+from .samples import Samples, uninterpreted
 from .sat import GateSolver
 from .search import sliced_for
 
@@ -44,6 +44,7 @@ Claim = Property[Any]
 MOST_LEMMAS = 400
 MOST_GIVEN_UP = 12  # that hold at the scope but are not proved: more of them will not be either
 MOST_CONFLICTS = 4_000  # of the SAT solver, over a cell that could not be met for any size
+MOST_CELLS = 400  # map entries of the machine that samples are taken from
 MOST_GROWTH = 6  # steps by which a scope gets roomier
 
 
@@ -53,6 +54,7 @@ class Broken:
     to induction.  Nothing says that the state can be reached."""
 
     claim: Claim
+    machine: Machine
     state: State
     event: Event
 
@@ -78,10 +80,12 @@ class Inference:
         self.lemmas: list[Lemma] = []
         self.deadline = deadline
         system = sliced_for(design.system(), claims)
-        self.samples = Samples(system, scope)
+        machine = Machine(uninterpreted(system), scope)
+        self.samples = Samples(system, roomier_than(scope, design))
         if not self.samples.states:
             raise DesignError(f"the design has no initial state at scope {scope}")
-        self._steps = Steps(system, self.samples.machine, deadline)
+        self._machine = machine
+        self._steps = Steps(system, machine, deadline)
         self._generaliser = Generaliser(design.name, system, self.samples, deadline)
         self._settled: dict[Claim, frozenset[Claim]] = {}
         self._given_up = 0
@@ -118,26 +122,57 @@ class Inference:
     def mend(self, cell: Obligation) -> bool:
         """Look again for what a cell needs that could not be met, whatever the interpretation of
         rigid maps; False if there is nothing to be found."""
-        name, mended = cell.prop.name, False
-        while cell.transition.name in self._steps.transitions:
-            target = next((t for t in (*self.claims, *self.lemmas) if t.name == name), None)
-            if target is None:
+        mended = False
+        for steps in self._wider:
+            while self._lacks(cell, steps):
+                mended = True
+                self.settle()
+            if mended:
                 break
-            try:
-                found = self._any.broken(target, self.invariants, cell.transition, MOST_CONFLICTS)
-                if not isinstance(found, Broken):
-                    break
-                self._exclude(found)
-            except TimeoutError:
-                break
-            mended = True
-            self.settle()
         return mended
+
+    def enough(self, cell: Obligation) -> list[Claim]:
+        """Invariants from which a cell follows at the scope, if no step breaks it there."""
+        target = self._named(cell.prop.name)
+        if target is None or cell.transition.name not in self._any.transitions:
+            return []
+        try:
+            found = self._any.broken(target, self.invariants, cell.transition, MOST_CONFLICTS)
+        except TimeoutError:
+            return []
+        return [] if isinstance(found, Broken) else [p for p in self.invariants if p in found]
+
+    def _named(self, name: str) -> Claim | None:
+        return next((t for t in (*self.claims, *self.lemmas) if t.name == name), None)
+
+    def _lacks(self, cell: Obligation, steps: Steps) -> bool:
+        """Whether there was a step that breaks a cell, from a state that nothing excluded till now."""
+        target = self._named(cell.prop.name)
+        if target is None or cell.transition.name not in steps.transitions:
+            return False
+        try:
+            found = steps.broken(target, self.invariants, cell.transition, MOST_CONFLICTS)
+            if isinstance(found, Broken):
+                self._exclude(found)
+                return True
+        except TimeoutError:
+            pass
+        return False
+
+    @property
+    def _wider(self) -> Iterator[Steps]:
+        """Steps of the system with every interpretation of rigid maps, then on a roomier machine."""
+        yield self._any
+        yield self._roomier
 
     @cached_property
     def _any(self) -> Steps:
-        """Steps of the system with every interpretation of rigid maps."""
-        return Steps(self.samples.machine.system, self.samples.machine, self.deadline)
+        return Steps(self._machine.system, self._machine, self.deadline)
+
+    @cached_property
+    def _roomier(self) -> Steps:
+        machine = self.samples.machine
+        return Steps(machine.system, machine, self.deadline)
 
     def give_up(self, name: str) -> None:
         """Do without a claim, or without a lemma, that cannot be proved for any size."""
@@ -175,8 +210,6 @@ class Inference:
         except NothingToSay:
             self._drop({found.claim})
             return
-        if clause is None:  # one more state was found worth looking at
-            return
         lemma = Lemma(clause, next(self._names))
         if any(lemma.clause == x.clause for x in self.lemmas):
             self._drop({found.claim})
@@ -193,10 +226,11 @@ class Inference:
         gone = {found.claim}  # whatever the run shows: nothing can be said that excludes the step
         if after is not None:
             self.samples.follow(after)
-            for t in (*self.claims, *self.lemmas):
+            for t in self.claims:
                 old = state if t.kind == "step" else after
                 if not machine.evaluate(t.closed(), old, after):
                     gone.add(t)
+            gone |= {x for x in self.lemmas if self.samples.refutes(x.clause)}
         self._drop(gone)
 
     def _cause(self, found: Broken) -> Implicant:
@@ -207,7 +241,7 @@ class Inference:
             self._goals[key] = after(key[0], transition)
         parameters = (p.variable for p in transition.parameters)
         values = dict(zip(parameters, found.event.arguments, strict=True))
-        cause = Implicant(self.samples.machine, found.state, values)
+        cause = Implicant(found.machine, found.state, values)
         cause.require(transition.when)
         cause.require(negate(self._goals[key]))
         if found.claim.kind == "always":
@@ -250,7 +284,9 @@ class Steps:
             core = sat.core()
             return frozenset(k for literal, k in assumed.items() if literal in core)
         true = sat.model()
-        return Broken(target, self._state(true), sequential.event(sequential.step, true))
+        return Broken(
+            target, self._machine, self._state(true), sequential.event(sequential.step, true)
+        )
 
     def _chosen(self, transition: Transition) -> list[int]:
         """Assumptions that make it this transition that is chosen."""
@@ -269,6 +305,27 @@ class Steps:
                 bits = sequential.bits[layout.offset[component] + at]
                 values.append(sequential.number(bits, component.value, true))
         return self._machine.freeze(values)
+
+
+def roomier_than(scope: Scope, design: Design[Any]) -> Scope:
+    """A scope with more elements: of what is handed out so many that it is not used up soon."""
+    system = design.system()
+    sizes = {s: scope[s] for s in scope if isinstance(design.scope.get(s, 0), int)}
+    for sort, size in list(sizes.items()):
+        more = sizes | {sort: size + (3 if _handed_out(sort, system) else 1)}
+        try:
+            room = design.scope_at(more)
+            if Layout(system, room).size <= MOST_CELLS:
+                sizes = more
+        except DesignError:  # no machine of that size
+            pass
+    return design.scope_at(sizes)
+
+
+def _handed_out(sort: Any, system: System) -> bool:
+    """Maps lead to its elements, and from them to nothing but flags that may change."""
+    of_it = [c for c in system.components if sort in c.keys]
+    return all(nodes.is_finite(c.value) and not c.rigid for c in of_it)
 
 
 def scope_for(design: Design[Any]) -> Scope:

@@ -7,16 +7,17 @@ a bit for each.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from itertools import chain, product
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import chain
+from math import prod
 from random import Random
 
 from pysat.solvers import Glucose4
 
 from mapproof.model.language import nodes
-from mapproof.model.language.bounded import Stepper
-from mapproof.model.language.circuit import FALSE, TRUE, dimacs
+from mapproof.model.language.bounded import Encoder, Stepper
+from mapproof.model.language.circuit import FALSE, TRUE, Simulation, dimacs
 from mapproof.model.language.concrete import Machine, State
 from mapproof.model.language.design import System
 from mapproof.model.language.layout import Layout
@@ -25,10 +26,11 @@ from mapproof.model.language.scope import Scope
 
 STARTS = 2_000  # initial states that are sought, at most
 GIVEN = 4  # one of so many has the given tables
-WALKS, LENGTH = 3, 40  # from each
+WALKS, LENGTH = 5, 40  # from each
 WORK = 60_000  # steps that are looked at on the way, at most
-POOL = 10_000  # states that are kept
-FIRST = 300  # of them, those that are looked at from the start
+POOL = 8_000  # states that are looked at from the start
+ANY = -1  # in place of a value
+MOST_AHEAD = 30  # choices of values that are left open when a literal is first looked at
 
 
 def uninterpreted(system: System) -> System:
@@ -39,8 +41,7 @@ def uninterpreted(system: System) -> System:
 
 
 class Samples:
-    """Some reached states of an uninterpreted system; more of a pool of them are looked at when one
-    is found to say something new."""
+    """Some reached states of an uninterpreted system, all of which are looked at together."""
 
     def __init__(self, system: System, scope: Scope) -> None:
         self.machine = Machine(uninterpreted(system), scope)
@@ -51,26 +52,33 @@ class Samples:
             work += sum(_walk(self.machine, start, seen, random) for _ in range(WALKS))
             if work > WORK:
                 break
-        self.pool = list(seen)[:: max(1, len(seen) // POOL)]
-        self.states = self.pool[:: max(1, len(self.pool) // FIRST)]
+        self.states: list[State] = []
+        self._encoder = encoder = Encoder(self.machine.system, scope)
+        self._state, self._inputs = encoder.one_hot_state()
+        self._read = encoder.reader(self._state)
+        self._batches: list[tuple[int, Simulation]] = []
         self._tables: dict[Node, _Table] = {}
-        self._columns: dict[tuple[Node, bool], tuple[_Column, _Table]] = {}
+        self._columns: dict[tuple[Node, bool], _Column] = {}
+        pool = list(seen)
+        self._look_at(pool[:: max(1, len(pool) // POOL)])
 
-    def add(self, state: State) -> None:
-        """Look at one more reached state."""
-        self.states.append(state)
+    def _look_at(self, states: Sequence[State]) -> None:
+        """Take states among the samples."""
+        inputs = dict.fromkeys(chain.from_iterable(i.values() for i in self._inputs.values()), 0)
+        for place, literals in self._inputs.items():
+            for number, state in enumerate(states):
+                gate = literals.get(state[place])
+                if gate is not None:
+                    inputs[gate] |= 1 << number
+        simulation = Simulation(self._encoder.circuit, len(states), inputs)
+        self._batches.append((len(self.states), simulation))
+        self.states += states
 
     def follow(self, state: State) -> None:
-        """Look at one more reached state, and have those that a walk from there leads to at hand."""
-        self.add(state)
-        seen = dict.fromkeys(self.pool)
-        known = len(seen)
+        """Look at one more reached state, and at those that a walk from there leads to."""
+        seen: dict[State, None] = {}
         _walk(self.machine, state, seen, self._random)
-        self.pool += list(seen)[known:]
-
-    def refuting(self, closed: Node) -> State | None:
-        """A state of the pool in which a closed term is false."""
-        return next((s for s in self.pool if not self.machine.evaluate(closed, s)), None)
+        self._look_at(list(seen))
 
     def occurrence(
         self, literals: Sequence[Node], loosely: bool = False
@@ -80,16 +88,27 @@ class Samples:
         found = self._occurrence([self._column(x, loosely) for x in literals])
         return found and (self.states[found[0]], found[1])
 
+    def refutes(self, clause: Node) -> bool:
+        """Whether a clause, meant of all elements, is false in a state."""
+        literals = clause.args if clause.op == "or" else (clause,)
+        return self.occurrence([nodes.negate(x) for x in literals]) is not None
+
     def _occurrence(self, columns: Sequence[_Column]) -> tuple[int, dict[Node, int]] | None:
-        variables = _early_deciding(columns)
+        variables = _early_deciding(columns, self.machine.scope)
         place = {v: i for i, v in enumerate(variables)}
-        due: list[list[tuple[Mapping[tuple[int, ...], int], list[int]]]]
+        due: list[list[tuple[_Table, list[int]]]]
         due = [[] for _ in range(len(variables) + 1)]
         for column in columns:
+            column.where.refresh()
             places = [place[v] for v in column.variables]
-            due[max(places, default=-1) + 1].append((column.where, places))
+            if not places:
+                due[0].append((column.where, places))
+            for known in sorted(places):
+                left = prod(self.machine.scope[variables[i].sort] for i in places if i > known)
+                if left <= MOST_AHEAD:
+                    due[known + 1].append((column.where, places))
         sizes = [range(self.machine.scope[v.sort]) for v in variables]
-        values = [0] * len(variables)
+        values = [ANY] * len(variables)
 
         def search(depth: int, alive: int) -> int:
             for where, places in due[depth]:
@@ -103,6 +122,7 @@ class Samples:
                 found = search(depth + 1, alive)
                 if found:
                     return found
+            values[depth] = ANY
             return 0
 
         alive = search(0, (1 << len(self.states)) - 1)
@@ -112,20 +132,26 @@ class Samples:
 
     def _column(self, literal: Node, loosely: bool) -> _Column:
         """Where a literal is true."""
-        known = self._columns.get((literal, loosely))
-        if known is None:
+        column = self._columns.get((literal, loosely))
+        if column is None:
             plain, meant = _canonical(_loose(literal) if loosely else literal)
             table = self._tables.get(plain)
             if table is None:
-                sizes = (range(self.machine.scope[v.sort]) for v in plain.variables)
-                where = dict.fromkeys(product(*sizes), 0)
-                table = _Table(self.machine.states_where(plain, plain.variables), where)
-                self._tables[plain] = table
-            column = _Column(tuple(meant[v] for v in plain.variables), table.where)
-            known = self._columns[literal, loosely] = column, table
-        column, table = known
-        table.update(self.states)
+                sizes = [self.machine.scope[v.sort] for v in plain.variables]
+                table = self._tables[plain] = _Table(self._gate(plain), sizes, self._batches)
+            column = _Column(tuple(meant[v] for v in plain.variables), table)
+            self._columns[literal, loosely] = column
         return column
+
+    def _gate(self, literal: Node) -> Callable[[tuple[int, ...]], int]:
+        """The gate of a literal for values of its variables."""
+        variables, constant = literal.variables, self._encoder.constant
+
+        def gate(key: tuple[int, ...]) -> int:
+            env = {v: constant(v.sort, i) for v, i in zip(variables, key, strict=True)}
+            return self._read(literal, env)[0]
+
+        return gate
 
 
 class Evidence:
@@ -159,20 +185,50 @@ class Evidence:
         return True
 
 
-@dataclass
-class _Table:
-    """For each choice of values for the variables, the states where a term is true."""
+class _Table(dict[tuple[int, ...], int]):
+    """For each choice of values for the variables, the samples where a term is true, by their numbers.
 
-    function: Callable[..., int]
-    where: dict[tuple[int, ...], int]
-    known: int = field(default=0)
+    ANY in place of a value: the samples where it is for some value.  Entries are made as they are
+    asked for; ``refresh`` has to be called where there may be more samples than before.
+    """
 
-    def update(self, states: Sequence[State]) -> None:
-        if self.known < len(states):
-            fresh = states[self.known :]
-            for key in self.where:
-                self.where[key] |= self.function(fresh, *key) << self.known
-            self.known = len(states)
+    def __init__(
+        self,
+        gate: Callable[[tuple[int, ...]], int],
+        sizes: Sequence[int],
+        batches: Sequence[tuple[int, Simulation]],
+    ) -> None:
+        super().__init__()
+        self._gate = gate
+        self._sizes = sizes
+        self._batches = batches
+        self._gates: dict[tuple[int, ...], int] = {}
+        self._before: dict[tuple[int, ...], tuple[int, int]] = {}
+        self._looked_at = len(batches)
+
+    def refresh(self) -> None:
+        """Take new samples into account."""
+        if self._looked_at < len(self._batches):
+            for key, true in self.items():
+                if ANY not in key:
+                    self._before[key] = self._looked_at, true
+            self.clear()
+            self._looked_at = len(self._batches)
+
+    def __missing__(self, key: tuple[int, ...]) -> int:
+        true = 0
+        if ANY in key:
+            i = key.index(ANY)
+            for value in range(self._sizes[i]):
+                true |= self[(*key[:i], value, *key[i + 1 :])]
+        else:
+            if key not in self._gates:
+                self._gates[key] = self._gate(key)
+            looked_at, true = self._before.get(key, (0, 0))
+            for first, simulation in self._batches[looked_at:]:
+                true |= simulation.of(self._gates[key]) << first
+        self[key] = true
+        return true
 
 
 @dataclass(frozen=True)
@@ -180,22 +236,25 @@ class _Column:
     """A table under the names that a literal has for the variables."""
 
     variables: tuple[Node, ...]
-    where: dict[tuple[int, ...], int]
+    where: _Table
 
     def holds(self, state: int, values: Mapping[Node, int]) -> bool:
         """Whether it is known to be true in a state, by its number, with these values."""
         if not all(v in values for v in self.variables):
             return False
-        return bool(self.where[tuple(values[v] for v in self.variables)] >> state & 1)
+        return bool(self.where[tuple([values[v] for v in self.variables])] >> state & 1)
 
 
-def _early_deciding(columns: Sequence[_Column]) -> list[Node]:
+def _early_deciding(columns: Sequence[_Column], scope: Scope) -> list[Node]:
     """The variables, in an order in which columns are decided early."""
     order: dict[Node, None] = {}
     left = [c.variables for c in columns]
+
+    def choices(variables: Iterable[Node]) -> int:
+        return prod(int(scope[v.sort]) for v in variables if v not in order)
+
     while left:
-        best = min(left, key=lambda variables: sum(v not in order for v in variables))
-        order |= dict.fromkeys(best)
+        order |= dict.fromkeys(min(left, key=choices))
         left = [variables for variables in left if not order.keys() >= set(variables)]
     return list(order)
 

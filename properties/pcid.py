@@ -3,7 +3,7 @@
 What it checks: what a CPU can use in ring 3, or on the kernel's tables, is mapped in the process that
 it runs, or waits for this CPU's answer to a flush; entries of an identifier that is not behind are as
 new as its process's count; a CPU that runs a process is in its mask; a frame is free only when every
-entry for it is flushed before use.
+entry for it is flushed before use; a page that waits for answers is in some munmap()'s mmu_gather.
 Why it matters: an entry that outlives its mapping gives user code the next owner's memory.
 Kernel precedent: the comments of arch/x86/mm/tlb.c (switch_mm_irqs_off(), flush_tlb_func()).
 Smallest counterexample: none of the designs here breaks these.
@@ -13,11 +13,11 @@ caches, NMIs that touch user memory during a switch.
 
 from __future__ import annotations
 
-from mapproof.model.language import Bool, Opt, always, some, sometimes
+from mapproof.model.language import Bool, Opt, always, exists, some, sometimes
 from mapproof.model.machine.cpu import Mode
 from mapproof.model.machine.sorts import Cpu, Frame, Mm, Va
 from mapproof.model.machine.tlb import Asid
-from mapproof.model.operations.pcid import Pcids, switch_mm
+from mapproof.model.operations.pcid import Pcids, switch_mm, unmap
 
 
 def _mapped(s: Pcids, m: Mm, va: Va, entry: Opt[Frame]) -> Bool:
@@ -56,7 +56,7 @@ def _counted(s: Pcids, cpu: Cpu, a: Asid, m: Mm, va: Va, entry: Opt[Frame]) -> B
     loading = switch_mm.at(s, cpu, switch_mm.steps[2])
     flushing = loading & s.switch.flush[cpu] & (s.switch.asid[cpu] == a)
     current = (s.ctx[cpu, a] == m) & ~s.behind[cpu, a] & ~flushing
-    good = _mapped(s, m, va, entry) | s.uncounted(m, va, entry.value)
+    good = _mapped(s, m, va, entry) | s.counts_late(m, va, entry.value)
     return (current & entry.is_some).implies(good)
 
 
@@ -91,6 +91,18 @@ def free_frames_are_flushed_before_use(s: Pcids, cpu: Cpu, a: Asid, va: Va) -> B
     later = ~loaded & (s.behind[cpu, a] | s.ctx[cpu, a].is_none | ~switch_mm.idle(s, cpu))
     gone = user.is_some & s.free[user.value] & ~s.user_flush[cpu, a]
     return (kernel.is_some & s.free[kernel.value]).implies(later) & gone.implies(later)
+
+
+@always
+def gathered_pages_are_being_unmapped(s: Pcids, m: Mm, va: Va, f: Frame) -> Bool:
+    """A page in an mmu_gather is some munmap()'s of that process, which counts its flush first."""
+
+    def owns(by: Cpu) -> Bool:
+        counts = unmap.at(s, by, unmap.steps[1])
+        mine = (s.unmap.mm[by] == m) & (s.unmap.frame[by] == f)
+        return ~unmap.idle(s, by) & mine & s.uncounted[f].implies(counts)
+
+    return s.gathered[f, m, va].implies(exists(Cpu, owns))
 
 
 @sometimes

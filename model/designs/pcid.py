@@ -31,7 +31,7 @@ def unmapped_pages_have_one_cpu(s: Pcids, cpu: Cpu, by: Cpu, m: Mm, va: Va) -> B
 def nobody_has_answered_yet(s: Pcids, by: Cpu, cpu: Cpu) -> Bool:
     """Until the request is sent, every CPU's answer is missing."""
     before = unmap.at(s, by, unmap.steps[1]) | unmap.at(s, by, unmap.steps[2])
-    return before.implies(s.unmap.waits_for[by, cpu])
+    return before.implies(s.waits_for[s.unmap.frame[by], cpu])
 
 
 @always

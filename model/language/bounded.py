@@ -192,6 +192,22 @@ class Encoder:
             entries.append(value)
         return state
 
+    def one_hot_state(self) -> tuple[State, dict[int, dict[int, int]]]:
+        """A state with an input for each value of each place, and by place and value these gates."""
+        state: State = {
+            component: [self.constant(component.value, v) for v in table]
+            for component, table in self.layout.table.items()
+        }
+        gates: dict[int, dict[int, int]] = {}
+        for component, _, place in self.layout.cells():
+            if component in self.layout.table:
+                continue
+            values = [1] if component.value is BOOL else range(self.scope[component.value])
+            inputs = {v: self.circuit.input() for v in values}
+            state.setdefault(component, []).append(tuple(inputs.values()))
+            gates[place] = {v: literal >> 1 for v, literal in inputs.items()}
+        return state, gates
+
     def written(
         self,
         state: State,

@@ -6,7 +6,7 @@ and 1 is true.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 
 FALSE, TRUE = 0, 1
 
@@ -105,3 +105,40 @@ class Circuit:
 def dimacs(literal: int) -> int:
     """A circuit literal (not a constant) as a DIMACS literal."""
     return -(literal >> 1) if literal & 1 else literal >> 1
+
+
+class Simulation:
+    """The values of a circuit's literals in many cases at once: a number with a bit for each case.
+
+    ``inputs``: for each input gate the cases in which it is true.
+    """
+
+    def __init__(self, circuit: Circuit, cases: int, inputs: Mapping[int, int]) -> None:
+        self._fanin = circuit.fanin
+        self._all = (1 << cases) - 1
+        self._values = {0: 0, **inputs}
+
+    def of(self, literal: int) -> int:
+        """The cases in which a literal is true."""
+        gate = literal >> 1
+        value = self._values.get(gate)
+        if value is None:
+            value = self._gate(gate)
+        return value ^ self._all if literal & 1 else value
+
+    def _gate(self, root: int) -> int:
+        values, everything = self._values, self._all
+        stack = [root]
+        while stack:
+            gate = stack[-1]
+            fanin = self._fanin[gate]
+            assert fanin is not None
+            a, b = fanin
+            left, right = values.get(a >> 1), values.get(b >> 1)
+            if left is None or right is None:
+                stack += [x >> 1 for x, v in ((a, left), (b, right)) if v is None]
+                continue
+            stack.pop()
+            left = left ^ everything if a & 1 else left
+            values[gate] = left & (right ^ everything if b & 1 else right)
+        return values[root]

@@ -19,13 +19,12 @@ from ..language import (
     Opt,
     Procedure,
     Step,
-    exists,
+    forall,
     ite,
     operation,
     some,
 )
 from ..machine.cpu import Mode
-from ..machine.flush import Flush
 from ..machine.sorts import Cpu, Frame, Mm, Va
 from ..machine.tlb import Asid, Tlb, drop_tagged
 
@@ -38,22 +37,27 @@ class Switch(Locals):
     flush: Map[Cpu, Bool]
 
 
-class Unmap(Flush):
-    """The locals of the munmap() that a CPU is in."""
+class Unmap(Locals):
+    """The locals of the munmap() that a CPU is in: the process and the page."""
 
     mm: Map[Cpu, Mm]
+    frame: Map[Cpu, Frame]
 
 
 class Pcids(Tlb):
-    """maps: the user tables of each process.  loaded_mm, asid: what CR3 has.  mask: mm_cpumask.  ctx:
-    the process of an identifier.  behind: its ``tlb_gen`` is less than the process's.  user_flush:
-    ``user_pcid_flush_mask``."""
+    """maps: the user tables of each process.  loaded_mm, asid: what CR3 has.  gathered: the page is in
+    an mmu_gather, and was mapped there.  uncounted: its flush is not counted yet.  waits_for: nor
+    answered by that CPU.  mask: mm_cpumask.  ctx: the process of an identifier.  behind: its
+    ``tlb_gen`` is less than the process's.  user_flush: ``user_pcid_flush_mask``."""
 
     loaded_mm: Map[Cpu, Mm]
     asid: Map[Cpu, Asid]
     mode: Map[Cpu, Mode]
     maps: Map[tuple[Mm, Va], Opt[Frame]]
     free: Map[Frame, Bool]
+    gathered: Map[tuple[Frame, Mm, Va], Bool]
+    uncounted: Map[Frame, Bool]
+    waits_for: Map[tuple[Frame, Cpu], Bool]
     mask: Map[tuple[Mm, Cpu], Bool]
     ctx: Map[tuple[Cpu, Asid], Opt[Mm]]
     behind: Map[tuple[Cpu, Asid], Bool]
@@ -61,21 +65,17 @@ class Pcids(Tlb):
     switch: Switch
     unmap: Unmap
 
-    def unmapping(self, by: Cpu, m: Mm, va: Va, f: Frame) -> Bool:
-        """That CPU has cleared that entry and not yet freed the page."""
-        page = (self.unmap.mm[by] == m) & self.unmap.is_about(by, va, f)
-        return ~unmap.idle(self, by) & page
-
-    def uncounted(self, m: Mm, va: Va, f: Frame) -> Bool:
+    def counts_late(self, m: Mm, va: Va, f: Frame) -> Bool:
         """Somebody has cleared the entry and is about to count the flush."""
-        return exists(
-            Cpu,
-            lambda by: self.unmapping(by, m, va, f) & unmap.at(self, by, unmap.steps[1]),
-        )
+        return self.gathered[f, m, va] & self.uncounted[f]
 
     def awaited(self, cpu: Cpu, m: Mm, va: Va, f: Frame) -> Bool:
         """Somebody has cleared the entry and waits for this CPU."""
-        return exists(Cpu, lambda by: self.unmapping(by, m, va, f) & self.unmap.waits_for[by, cpu])
+        return self.gathered[f, m, va] & self.waits_for[f, cpu]
+
+    def answered(self, f: Frame) -> Bool:
+        """Nobody's flush of the page is missing."""
+        return forall(Cpu, lambda cpu: ~self.waits_for[f, cpu])
 
 
 @operation(kernel="arch/x86/mm/tlb.c: initialize_tlbstate_and_flush()")
@@ -89,6 +89,9 @@ def boot(s: Pcids) -> Step:
             s.mode.fill(lambda cpu: Mode.KERNEL),
             s.maps.fill(lambda m, va: NONE),
             s.free.fill(lambda f: TRUE),
+            s.gathered.fill(lambda f, m, va: FALSE),
+            s.uncounted.fill(lambda f: FALSE),
+            s.waits_for.fill(lambda f, cpu: FALSE),
             s.mask.fill(lambda m, cpu: s.loaded_mm[cpu] == m),
             s.ctx.fill(lambda cpu, a: ite(s.asid[cpu] == a, some(s.loaded_mm[cpu]), NONE)),
             s.behind.fill(lambda cpu, a: FALSE),
@@ -207,12 +210,16 @@ unmap = Procedure(
 def clear_pte(s: Pcids, cpu: Cpu, va: Va) -> Step:
     """Clear the entry; nobody has flushed it yet."""
     m = s.loaded_mm[cpu]
+    f = s.maps[m, va].value
     return Step(
         when=(s.mode[cpu] == Mode.KERNEL) & s.maps[m, va].is_some,
         then=[
             s.unmap.mm.set(cpu, m),
-            *s.unmap.begin(cpu, va, s.maps[m, va].value, lambda c: TRUE),
+            s.unmap.frame.set(cpu, f),
             s.maps.set((m, va), NONE),
+            s.gathered.set((f, m, va), TRUE),
+            s.uncounted.set(f, TRUE),
+            s.waits_for.fill(lambda g, c: TRUE, lambda g, c: g == f),
         ],
     )
 
@@ -222,36 +229,43 @@ def inc_mm_tlb_gen(s: Pcids, cpu: Cpu) -> Step:
     """Count: every identifier of the process is behind."""
     m = s.unmap.mm[cpu]
     return Step(
-        when=TRUE, then=[s.behind.fill(lambda c, a: TRUE, lambda c, a: s.ctx[c, a] == some(m))]
+        when=TRUE,
+        then=[
+            s.behind.fill(lambda c, a: TRUE, lambda c, a: s.ctx[c, a] == some(m)),
+            s.uncounted.set(s.unmap.frame[cpu], FALSE),
+        ],
     )
 
 
 @unmap.step
 def send_flush(s: Pcids, cpu: Cpu) -> Step:
     """Ask the CPUs in the mask."""
-    m = s.unmap.mm[cpu]
-    return Step(when=TRUE, then=[s.unmap.ask_only(cpu, lambda c: s.mask[m, c])])
+    m, f = s.unmap.mm[cpu], s.unmap.frame[cpu]
+    others = s.waits_for.fill(lambda g, c: FALSE, lambda g, c: (g == f) & ~s.mask[m, c])
+    return Step(when=TRUE, then=[others])
 
 
 @unmap.step
 def free_page(s: Pcids, cpu: Cpu) -> Step:
     """When all have answered, the frame is free for anyone."""
-    return Step(when=s.unmap.answered(cpu), then=[s.free.set(s.unmap.frame[cpu], TRUE)])
+    f = s.unmap.frame[cpu]
+    done = s.gathered.fill(lambda g, m, va: FALSE, lambda g, m, va: g == f)
+    return Step(when=s.answered(f), then=[s.free.set(f, TRUE), done])
 
 
 @operation(kernel="arch/x86/mm/tlb.c: flush_tlb_func(), invalidate_user_asid()")
 def flush_tlb_func(s: Pcids, cpu: Cpu, by: Cpu) -> Step:
     """The IPI arrives, whenever interrupts come through: a CPU that runs the process and is behind
     flushes the kernel PCID, and the mask has the user's."""
-    a = s.asid[cpu]
+    a, f = s.asid[cpu], s.unmap.frame[by]
     due = (s.loaded_mm[cpu] == s.unmap.mm[by]) & s.behind[cpu, a]
     ready = (s.mode[cpu] == Mode.KERNEL) & switch_mm.idle(s, cpu)
     return Step(
-        when=ready & unmap.at(s, by, unmap.steps[3]) & s.unmap.waits_for[by, cpu],
+        when=ready & unmap.at(s, by, unmap.steps[3]) & s.waits_for[f, cpu],
         then=[
             drop_tagged(s.kernel_tlb, lambda c, b, va: (c == cpu) & (b == a) & due),
             s.user_flush.set((cpu, a), s.user_flush[cpu, a] | due),
             s.behind.set((cpu, a), s.behind[cpu, a] & ~due),
-            s.unmap.answer(by, cpu),
+            s.waits_for.set((f, cpu), FALSE),
         ],
     )
