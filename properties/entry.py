@@ -66,3 +66,9 @@ def an_nmi_interrupts_an_exception_on_the_way_out(s: Entry, cpu: Cpu) -> Bool:
 def ring_3_is_reached(s: Entry, cpu: Cpu) -> Bool:
     """A CPU is in ring 3."""
     return s.stage[cpu] == Stage.RING3
+
+
+@sometimes
+def what_was_interrupted_goes_on(s: Entry, cpu: Cpu, level: Level) -> Bool:
+    """An exception interrupted the first instructions of a system call, which is now served."""
+    return s.was_user[cpu, level] & s.task_runs(cpu) & (s.stage[cpu] == Stage.KERNEL)

@@ -80,6 +80,8 @@ def boot(s: Entry) -> Step:
             s.cr3_shadow.fill(lambda cpu: FALSE),
             s.cr3_pcid_bit.fill(lambda cpu: FALSE),
             s.gs_user.fill(lambda cpu: FALSE),
+            s.was_shadow.fill(lambda cpu, level: FALSE),
+            s.was_user.fill(lambda cpu, level: FALSE),
         ],
     )
 
@@ -105,8 +107,9 @@ def enter(s: Entry, cpu: Cpu) -> Step:
 
 @operation(kernel="arch/x86/entry/entry_64.S: swapgs on entry")
 def enter_swapgs(s: Entry, cpu: Cpu) -> Step:
-    """GS gets the kernel's base."""
-    return _task(s, cpu, Stage.ENTERED, Stage.ENTERED_SWAPGS, s.gs_user.set(cpu, FALSE))
+    """SWAPGS exchanges the bases: GS gets the kernel's."""
+    swapped = s.gs_user.set(cpu, ~s.gs_user[cpu])
+    return _task(s, cpu, Stage.ENTERED, Stage.ENTERED_SWAPGS, swapped)
 
 
 @operation(kernel="arch/x86/entry/calling.h: SWITCH_TO_KERNEL_CR3")
@@ -134,8 +137,9 @@ def leave_switch_cr3_with_bit_11(s: Entry, cpu: Cpu) -> Step:
 
 @operation(kernel="arch/x86/entry/entry_64.S: swapgs on exit")
 def leave_swapgs(s: Entry, cpu: Cpu) -> Step:
-    """GS gets the user's base."""
-    return _task(s, cpu, Stage.LEAVING_CR3, Stage.LEAVING_SWAPGS, s.gs_user.set(cpu, TRUE))
+    """SWAPGS exchanges the bases: GS gets the user's."""
+    swapped = s.gs_user.set(cpu, ~s.gs_user[cpu])
+    return _task(s, cpu, Stage.LEAVING_CR3, Stage.LEAVING_SWAPGS, swapped)
 
 
 @operation(kernel="arch/x86/entry/entry_64.S: SYSRET or IRET")
