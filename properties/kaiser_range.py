@@ -44,6 +44,13 @@ def other_pages_are_left_alone(old: Removal, new: Removal, va: Va) -> Bool:
 
 
 @step
+def the_walk_ends_with_the_range(old: Removal, new: Removal, cpu: Cpu) -> Bool:
+    """The walk does not go on behind the end of the range."""
+    behind = ~remove.idle(old, cpu) & ~old.in_range[old.walk.addr[cpu]]
+    return behind.implies(new.walk.addr[cpu] == old.walk.addr[cpu])
+
+
+@step
 def nothing_is_added_meanwhile(old: Removal, new: Removal, va: Va) -> Bool:
     """A range that is being removed gets no page."""
     return (old.removing.now & new.shadow[va]).implies(old.shadow[va])

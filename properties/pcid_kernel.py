@@ -106,9 +106,3 @@ def an_entry_waits_for_the_exit_path(s: KernelPcids, cpu: Cpu, va: Va) -> Bool:
     a = s.asid[cpu]
     entry = s.user_tlb[cpu, a, va]
     return s.user_flush[cpu, a] & entry.is_some & s.free[entry.value]
-
-
-@sometimes
-def another_cpu_has_answered(s: KernelPcids, cpu: Cpu, by: Cpu) -> Bool:
-    """Whoever releases a page has another CPU's answer."""
-    return (cpu != by) & ~release.idle(s, by) & ~s.release.waits_for[by, cpu]

@@ -13,7 +13,7 @@ pti_vsyscall = Design(
     init=op.boot,
     operations=[op.map_vsyscall, op.pti_init],
     scope={Va: 3},
-    doc="""The vsyscall page, as merged: its PTE is copied to the user tables, and US is set on the way to
-it in both.""",
+    doc="""The vsyscall page, as merged: its PTE is copied to the user tables, and US is set on the
+way to it in both.""",
     source="arch/x86/mm/pti.c: pti_setup_vsyscall(), and vsyscall_64.c of Linux 6.1",
 )

@@ -43,7 +43,7 @@ class Removal(State):
     walk: Walk
     before: Fun[tuple[Va, Va], Bool] = given(lambda scope, a, b: a < b)
     pgd_index: Fun[Va, PgdSlot] = given(lambda scope, va: va * scope[PgdSlot] // scope[Va])
-    in_range: Fun[Va, Bool] = given(lambda scope, va: 0 < va < scope[Va] // 2)
+    in_range: Fun[Va, Bool] = given(lambda scope, va: scope[Va] // 2 - 1 <= va <= scope[Va] // 2)
     a_slot_later: Fun[tuple[Va, Va], Bool] = given(
         lambda scope, a, b: b == a + scope[Va] // scope[PgdSlot]
     )
@@ -94,9 +94,7 @@ def boot(s: Removal) -> Step:
 @operation(kernel="arch/x86/mm/kaiser.c: kaiser_add_user_map()")
 def add_mapping(s: Removal, va: Va) -> Step:
     """A page of the range is put into the shadow."""
-    return Step(
-        when=s.in_range[va] & s.allocated.now & ~s.removing.now, then=[s.shadow.set(va, TRUE)]
-    )
+    return Step(when=s.in_range[va] & ~s.removing.now, then=[s.shadow.set(va, TRUE)])
 
 
 def _remove(doc: str, *, by_slot: bool) -> Procedure:
@@ -107,7 +105,7 @@ def _remove(doc: str, *, by_slot: bool) -> Procedure:
 
     def start(s: Removal, cpu: Cpu, va: Va) -> Step:
         """The owner gives the range back."""
-        due = s.allocated.now & ~s.removing.now & s.first(va)
+        due = ~s.removing.now & s.first(va)
         return Step(when=due, then=[s.removing.become(TRUE), s.walk.addr.set(cpu, va)])
 
     def unmap_pud_range(s: Removal, cpu: Cpu, b: Va) -> Step:
@@ -127,7 +125,7 @@ def _remove(doc: str, *, by_slot: bool) -> Procedure:
     def free(s: Removal, cpu: Cpu) -> Step:
         """The end of the range is reached, and its memory is freed."""
         done = ~s.in_range[s.walk.addr[cpu]]
-        return Step(when=done, then=[s.allocated.become(FALSE), s.removing.become(FALSE)])
+        return Step(when=done, then=[s.allocated.become(FALSE)])
 
     procedure.step(to="loop")(start)
     procedure.step(at="loop", to="loop")(unmap_pud_range)
