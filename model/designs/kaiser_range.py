@@ -14,7 +14,7 @@ kaiser_range = Design(
     operations=[op.add_mapping],
     procedures=[op.remove],
     assumptions=[op.addresses_are_ordered, op.the_range_is_one],
-    scope={Cpu: 1, Va: lambda n: 8, PgdSlot: lambda n: 4},
+    scope={Cpu: 1, Va: lambda n: 10, PgdSlot: lambda n: 5},
     doc="""kaiser_remove_mapping() as in the later backports: a range that crosses a 512 GiB boundary is
 removed slot by slot, each up to its own end.""",
     source="H. Dickins, 'kaiser: kaiser_remove_mapping() move along the pgd'",

@@ -43,7 +43,7 @@ class Removal(State):
     walk: Walk
     before: Fun[tuple[Va, Va], Bool] = given(lambda scope, a, b: a < b)
     pgd_index: Fun[Va, PgdSlot] = given(lambda scope, va: va * scope[PgdSlot] // scope[Va])
-    in_range: Fun[Va, Bool] = given(lambda scope, va: scope[Va] // 2 - 1 <= va <= scope[Va] // 2)
+    in_range: Fun[Va, Bool] = given(lambda scope, va: va in (3, 4))
     a_slot_later: Fun[tuple[Va, Va], Bool] = given(
         lambda scope, a, b: b == a + scope[Va] // scope[PgdSlot]
     )
