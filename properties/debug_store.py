@@ -13,8 +13,8 @@ Not covered: PCIDs of other processes (invalidate_other), the registers that hol
 from __future__ import annotations
 
 from mapproof.model.language import Bool, always, sometimes
-from mapproof.model.machine.sorts import Cpu, Va
-from mapproof.model.operations.debug_store import DebugStore
+from mapproof.model.machine.sorts import Cpu, Frame, Va
+from mapproof.model.operations.debug_store import DebugStore, ds_clear
 
 
 @always
@@ -44,3 +44,16 @@ def a_buffer_moves(s: DebugStore, cpu: Cpu, va: Va) -> Bool:
     """A CPU has an entry that is no longer mapped."""
     entry = s.user_tlb[cpu, va]
     return entry.is_some & (entry != s.cea[va])
+
+
+@sometimes
+def another_cpu_has_answered(s: DebugStore, cpu: Cpu, by: Cpu) -> Bool:
+    """Whoever releases a buffer has another CPU's answer."""
+    return (cpu != by) & ~ds_clear.idle(s, by) & ~s.release.waits_for[by, cpu]
+
+
+@sometimes
+def released_buffers_are_free(s: DebugStore, a: Cpu, b: Cpu, f: Frame, g: Frame) -> Bool:
+    """Two CPUs have released a page each, and both are free."""
+    released = (s.release.frame[a] == f) & (s.release.frame[b] == g) & (f != g)
+    return released & s.free[f] & s.free[g]

@@ -13,9 +13,52 @@ Not covered: stacks, the scratch slot of the CR3 switch, interrupts that are mas
 
 from __future__ import annotations
 
-from mapproof.model.language import Bool, always, sometimes
+from mapproof.model.language import TRUE, Bool, always, sometimes
 from mapproof.model.machine.sorts import Cpu
-from mapproof.model.operations.entry import Entry, Level, Nested, Stage
+from mapproof.model.operations.entry import NESTING, Entry, Level, Nested, Stage
+
+
+def _task_shadow(s: Entry, cpu: Cpu) -> Bool:
+    """What CR3 is where the task is."""
+    return s.stage[cpu] != Stage.KERNEL
+
+
+def _task_user(s: Entry, cpu: Cpu) -> Bool:
+    """What GS is where the task is."""
+    stage = s.stage[cpu]
+    return (stage == Stage.RING3) | (stage == Stage.ENTERED) | (stage == Stage.LEAVING_SWAPGS)
+
+
+def _has_swapped(at: Nested) -> Bool:
+    """An exception there has dealt with GS."""
+    return (at != Nested.OUT) & (at != Nested.ENTERED) & (at != Nested.ENTERED_CR3)
+
+
+def _inside(s: Entry, cpu: Cpu, level: Level, shadow: Bool, user: Bool) -> tuple[Bool, Bool]:
+    """What CR3 and GS are where an exception is, given what it interrupted."""
+    at = s.nested[cpu, level]
+    switched = (at == Nested.HANDLER) | (at == Nested.ENTERED_CR3)
+    return ~switched & shadow, ~_has_swapped(at) & user
+
+
+def _remembers(s: Entry, cpu: Cpu, level: Level, shadow: Bool, user: Bool) -> Bool:
+    """An exception has remembered what it interrupted."""
+    at = s.nested[cpu, level]
+    cr3 = (at != Nested.OUT) & (at != Nested.ENTERED) & (at != Nested.ENTERED_SWAPGS)
+    return _has_swapped(at).implies(s.was_user[cpu, level] == user) & cr3.implies(
+        s.was_shadow[cpu, level] == shadow
+    )
+
+
+@always
+def exceptions_put_back_what_they_found(s: Entry, cpu: Cpu) -> Bool:
+    """What is loaded, and what each exception has remembered, follows from where all of them are."""
+    shadow, user = _task_shadow(s, cpu), _task_user(s, cpu)
+    remembered = TRUE
+    for level in NESTING:
+        remembered = remembered & _remembers(s, cpu, level, shadow, user)
+        shadow, user = _inside(s, cpu, level, shadow, user)
+    return remembered & (s.cr3_shadow[cpu] == shadow) & (s.gs_user[cpu] == user)
 
 
 @always
@@ -66,3 +109,16 @@ def an_nmi_interrupts_an_exception_on_the_way_out(s: Entry, cpu: Cpu) -> Bool:
 def ring_3_is_reached(s: Entry, cpu: Cpu) -> Bool:
     """A CPU is in ring 3."""
     return s.stage[cpu] == Stage.RING3
+
+
+@sometimes
+def what_was_interrupted_goes_on(s: Entry, cpu: Cpu, level: Level) -> Bool:
+    """An exception interrupted the first instructions of a system call, which is now served."""
+    return s.was_user[cpu, level] & s.task_runs(cpu) & (s.stage[cpu] == Stage.KERNEL)
+
+
+@sometimes
+def a_machine_check_interrupts_an_nmi(s: Entry, cpu: Cpu) -> Bool:
+    """A machine check is handled while an NMI is about to switch CR3."""
+    handled = s.nested[cpu, Level.MC_IN_NMI] == Nested.HANDLER
+    return handled & (s.nested[cpu, Level.NMI] == Nested.ENTERED)

@@ -12,9 +12,9 @@ Not covered: the TLB, which CPUs touch an area, flags.
 
 from __future__ import annotations
 
-from mapproof.model.language import Bool, always, sometimes
+from mapproof.model.language import Bool, always, exists, sometimes
 from mapproof.model.machine.sorts import Cpu, Va
-from mapproof.model.operations.kaiser_areas import Area, Areas, destroy
+from mapproof.model.operations.kaiser_areas import Area, Areas, create, destroy
 
 
 @always
@@ -33,6 +33,19 @@ def shadow_has_nothing_freed(s: Areas, va: Va) -> Bool:
 def what_is_touched_is_mapped(s: Areas, va: Va) -> Bool:
     """Of an area in use, all that is touched is in the shadow."""
     return (s.used[s.area_of[va]] & s.touched[va]).implies(s.shadow[va])
+
+
+@always
+def no_area_is_lost(s: Areas, a: Area) -> Bool:
+    """An area that is allocated is in use, or a CPU is setting it up or releasing it."""
+    under_way = exists(
+        Cpu,
+        lambda cpu: (
+            (~create.idle(s, cpu) & (s.add.area[cpu] == a))
+            | (~destroy.idle(s, cpu) & (s.remove.area[cpu] == a))
+        ),
+    )
+    return s.allocated[a].implies(s.used[a] | under_way)
 
 
 @sometimes

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from mapproof.model.language import Bool, always, sometimes
 from mapproof.model.machine.cpu import Mode
-from mapproof.model.machine.sorts import Cpu, Frame, Va
+from mapproof.model.machine.sorts import Cpu, Frame, Mm, Va
 from mapproof.model.operations.kaiser_pcid import KaiserPcid
 
 
@@ -54,6 +54,25 @@ def free_frames_are_out_of_use(s: KaiserPcid, cpu: Cpu, va: Va) -> Bool:
 def no_undefined_instruction(s: KaiserPcid, cpu: Cpu) -> Bool:
     """No CPU meets an instruction that it does not have."""
     return ~s.undefined[cpu]
+
+
+@always
+def ring_3_has_flushed(s: KaiserPcid, cpu: Cpu) -> Bool:
+    """No CPU is in ring 3 while the flag still asks it to flush the user PCID."""
+    return (s.mode[cpu] == Mode.USER).implies(~s.user_flush[cpu])
+
+
+@sometimes
+def both_pcids_have_a_page(s: KaiserPcid, cpu: Cpu, va: Va) -> Bool:
+    """A CPU has an entry for a page under each PCID."""
+    return s.kernel_tlb[cpu, va].is_some & s.user_tlb[cpu, va].is_some
+
+
+@sometimes
+def an_entry_outlives_its_process(s: KaiserPcid, cpu: Cpu, m: Mm, va: Va) -> Bool:
+    """A CPU has an entry of the process that it ran before, to be dropped on its way out."""
+    entry = s.user_tlb[cpu, va]
+    return entry.is_some & (s.maps[m, va] == entry) & (s.loaded_mm[cpu] != m)
 
 
 @sometimes

@@ -46,6 +46,19 @@ def new_tables_were_free_and_are_empty(
     return becomes.implies((old.use[t] == PageUse.FREE) & ~new.mapped[t, j])
 
 
+@step
+def linked_tables_stay_linked(old: ShadowTables, new: ShadowTables, i: PmdSlot) -> Bool:
+    """A table of the shadow stays where it is for good."""
+    return old.link[i].is_some.implies(new.link[i] == old.link[i])
+
+
+@step
+def free_pages_are_left_alone(old: ShadowTables, new: ShadowTables, t: Pte, j: PteSlot) -> Bool:
+    """Nobody writes into a page that is free."""
+    stays = (old.use[t] == PageUse.FREE) & (new.use[t] == PageUse.FREE)
+    return stays.implies(new.mapped[t, j] == old.mapped[t, j])
+
+
 @sometimes
 def a_cpu_knows_the_way_to_a_page(s: ShadowTables, cpu: Cpu, i: PmdSlot, j: PteSlot) -> Bool:
     """A CPU has cached the way to a page that is mapped."""
@@ -57,3 +70,9 @@ def a_cpu_knows_the_way_to_a_page(s: ShadowTables, cpu: Cpu, i: PmdSlot, j: PteS
 def a_page_is_used_for_data(s: ShadowTables, t: Pte) -> Bool:
     """A page went to somebody else."""
     return s.use[t] == PageUse.DATA
+
+
+@sometimes
+def a_free_page_is_not_empty(s: ShadowTables, t: Pte, j: PteSlot) -> Bool:
+    """A free page has what its last user wrote."""
+    return (s.use[t] == PageUse.FREE) & s.mapped[t, j]

@@ -10,7 +10,7 @@ Not covered: sizes of regions, 4-level paging, where the range begins and ends (
 
 from __future__ import annotations
 
-from mapproof.model.language import Bool, always, sometimes
+from mapproof.model.language import Bool, always, sometimes, step
 from mapproof.model.machine.sorts import Mm, PgdSlot
 from mapproof.model.operations.layout import Layout
 
@@ -20,6 +20,12 @@ def the_ldt_is_in_no_other_region(s: Layout, m: Mm) -> Bool:
     """No region that KASLR has placed has the slot of an LDT."""
     slot = s.ldt_at[m]
     return slot.is_some.implies(~s.region[slot.value])
+
+
+@step
+def regions_stay_where_they_are(old: Layout, new: Layout, m: Mm, i: PgdSlot) -> Bool:
+    """Once a process has an LDT, no region is placed any more."""
+    return old.ldt_at[m].is_some.implies(new.region[i] == old.region[i])
 
 
 @sometimes

@@ -11,7 +11,7 @@ Not covered: large pages, NUMA hinting (which uses the same marker), the inversi
 
 from __future__ import annotations
 
-from mapproof.model.language import Bool, always, sometimes
+from mapproof.model.language import Bool, always, exists, sometimes
 from mapproof.model.machine.sorts import Frame, Va
 from mapproof.model.operations.protnone import Protected
 
@@ -26,6 +26,26 @@ def mapped_pages_are_present(s: Protected, va: Va) -> Bool:
 def marked_entries_are_hidden(s: Protected, va: Va) -> Bool:
     """An entry has P or the marker, never both."""
     return ~(s.present[va] & s.bit_8[va])
+
+
+@always
+def unmapped_entries_are_empty(s: Protected, va: Va) -> Bool:
+    """Where a process has nothing mapped, the entry is empty."""
+    return s.mapped[va].is_none.implies(~s.pte_present(va) & s.frame[va].is_none)
+
+
+@always
+def frames_are_mapped_once(s: Protected, va: Va, other: Va) -> Bool:
+    """What is mapped is allocated, and is mapped at one address."""
+    a, b = s.mapped[va], s.mapped[other]
+    alone = (b.is_some & (a.value == b.value)).implies(va == other)
+    return a.is_some.implies(s.allocated[a.value] & alone)
+
+
+@always
+def no_frame_is_lost(s: Protected, f: Frame) -> Bool:
+    """A frame that is allocated is mapped."""
+    return s.allocated[f].implies(exists(Va, lambda va: s.mapped[va] == f))
 
 
 @sometimes

@@ -13,10 +13,10 @@ pages that share a large page with entry text on 32-bit and stay global when it 
 
 from __future__ import annotations
 
-from mapproof.model.language import Bool, Opt, always, sometimes
+from mapproof.model.language import Bool, Opt, always, exists, sometimes, step
 from mapproof.model.machine.cpu import Mode
 from mapproof.model.machine.sorts import Cpu, Frame, Va
-from mapproof.model.operations.pti_global import Globals
+from mapproof.model.operations.pti_global import Globals, unmap
 
 
 @always
@@ -60,6 +60,47 @@ def free_pages_are_in_no_tlb(s: Globals, cpu: Cpu, va: Va) -> Bool:
         return entry.is_some.implies(~s.free[entry.value])
 
     return good(s.user_tlb[cpu, va]) & good(s.kernel_tlb[cpu, va]) & good(s.global_tlb[cpu, va])
+
+
+@always
+def user_tables_have_the_listed_pages_only(s: Globals, va: Va) -> Bool:
+    """The user tables map cpu_entry_area, entry text, and the page of each CPU's TSS; the first with
+    all that the kernel has there, and global."""
+    listed = s.entry_area[va] | s.entry_text[va] | s.tss[va]
+    area = s.entry_area[va] & s.kernel[va].is_some
+    return s.user[va].is_some.implies(listed) & area.implies(s.user[va].is_some & s.user_g[va])
+
+
+@step
+def what_was_copied_stays(old: Globals, new: Globals, va: Va) -> Bool:
+    """Outside cpu_entry_area, what the user tables have stays there; no entry is overwritten."""
+    copied = ~old.entry_area[va] & old.user[va].is_some
+    replaced = old.kernel[va].is_some & new.kernel[va].is_some
+    return copied.implies(new.user[va] == old.user[va]) & replaced.implies(
+        new.kernel[va] == old.kernel[va]
+    )
+
+
+@always
+def no_kernel_page_is_lost(s: Globals, f: Frame) -> Bool:
+    """A page that is not free is mapped, or a CPU is releasing it."""
+
+    def released(by: Cpu) -> Bool:
+        return ~unmap.idle(s, by) & (s.release.frame[by] == f)
+
+    return s.free[f] | exists(Va, lambda va: s.kernel[va] == f) | exists(Cpu, released)
+
+
+@sometimes
+def another_cpu_has_answered(s: Globals, cpu: Cpu, by: Cpu) -> Bool:
+    """Whoever releases a page has another CPU's answer."""
+    return (cpu != by) & ~unmap.idle(s, by) & ~s.release.waits_for[by, cpu]
+
+
+@sometimes
+def the_kernel_runs_beside_a_user_entry(s: Globals, cpu: Cpu, va: Va) -> Bool:
+    """A CPU in the kernel has an entry of the user PCID, of its TSS."""
+    return (s.mode[cpu] == Mode.KERNEL) & s.user_tlb[cpu, va].is_some
 
 
 @sometimes

@@ -12,7 +12,7 @@ Not covered: PTEs, the TLB, whether copies of the vmalloc area are fresh (vmallo
 
 from __future__ import annotations
 
-from mapproof.model.language import Bool, always, sometimes
+from mapproof.model.language import Bool, always, sometimes, step
 from mapproof.model.machine.sorts import Mm, PmdSlot
 from mapproof.model.operations.pti_pae import PaeHalves, Region
 
@@ -44,6 +44,33 @@ def ldts_stay_where_they_are(s: PaeHalves, m: Mm, i: PmdSlot) -> Bool:
     """A process that has an LDT has it in both halves, one without has none."""
     ldt = s.on_list[m] & s.is_in(i, Region.LDT)
     return ldt.implies((s.kernel[m, i] == s.ldt[m]) & (s.user[m, i] == s.ldt[m]))
+
+
+@step
+def ldts_have_one_table(old: PaeHalves, new: PaeHalves, m: Mm) -> Bool:
+    """The PTE page of a process's LDT is the same until the process exits."""
+    stays = old.on_list[m] & new.on_list[m] & old.ldt[m].is_some
+    return stays.implies(new.ldt[m] == old.ldt[m])
+
+
+@step
+def entries_are_not_overwritten(old: PaeHalves, new: PaeHalves, i: PmdSlot) -> Bool:
+    """An entry of init_mm that leads to a PTE page is cleared before it leads to another one."""
+    present = old.init_kernel[i].is_some & new.init_kernel[i].is_some
+    return present.implies(new.init_kernel[i] == old.init_kernel[i])
+
+
+@step
+def who_is_not_listed_is_left_alone(old: PaeHalves, new: PaeHalves, m: Mm, i: PmdSlot) -> Bool:
+    """Tables of a process that is not on pgd_list, and so may be free, are not written."""
+    return (~old.on_list[m] & ~new.on_list[m]).implies(new.kernel[m, i] == old.kernel[m, i])
+
+
+@sometimes
+def a_copy_is_stale(s: PaeHalves, m: Mm, i: PmdSlot) -> Bool:
+    """A process has a vmalloc entry that init_mm has no more."""
+    stale = s.kernel[m, i].is_some & s.init_kernel[i].is_none
+    return s.on_list[m] & s.is_in(i, Region.VMALLOC) & stale
 
 
 @sometimes

@@ -14,9 +14,9 @@ whose top-level entries have no NX.
 
 from __future__ import annotations
 
-from mapproof.model.language import Bool, always, sometimes
+from mapproof.model.language import Bool, always, exists, sometimes, step
 from mapproof.model.machine.sorts import Pgd, PgdSlot
-from mapproof.model.operations.top_level import TopLevel, Use
+from mapproof.model.operations.top_level import KERNPG_TABLE, PAGE_TABLE, TopLevel, Use
 
 
 @always
@@ -40,6 +40,63 @@ def user_tables_have_the_user_half(s: TopLevel, p: Pgd, q: Pgd, i: PgdSlot) -> B
 
 
 @always
+def copies_are_exact(s: TopLevel, p: Pgd, q: Pgd, i: PgdSlot) -> Bool:
+    """The user copy of any pair has the low entries of the table beside it, without NX."""
+    kernel, user = s.pgd.entry(p, i), s.pgd.entry(q, i)
+    pair = s.is_pair(p, q) & (p != q) & s.user_half[i]
+    return pair.implies(s.pgd.same(kernel, user, except_for=("nx",)) & ~user.nx)
+
+
+@always
+def entries_are_well_formed(s: TopLevel, p: Pgd, i: PgdSlot) -> Bool:
+    """An entry is zero, or leads to a table with the flags of its kind: US for processes and for what
+    is mapped as for one, not for kexec's control page and the trampoline."""
+    entry = s.pgd.entry(p, i)
+    system = (s.use[p] == Use.KEXEC) | (s.use[p] == Use.IMAGE)
+    user = s.pgd.same(entry, PAGE_TABLE, except_for=("table", "nx"))
+    kernel = s.pgd.same(entry, KERNPG_TABLE, except_for=("table",))
+    copied = s.use[p] == Use.USER_COPY
+    form = (kernel & (system | copied)) | (user & ~system)
+    return s.pgd.none(p, i) | (entry.table.is_some & form)
+
+
+@always
+def kernel_half_entries_are_left_alone(s: TopLevel, p: Pgd, i: PgdSlot) -> Bool:
+    """Nobody here links an entry of the kernel half, nor is one mirrored."""
+    return s.user_half[i] | s.pgd.none(p, i)
+
+
+@always
+def low_entries_come_from_set_pgd(s: TopLevel, p: Pgd, i: PgdSlot) -> Bool:
+    """A table with an entry was handed to set_pgd(); the trampoline's variable has none."""
+    table = s.is_table(p) & (s.use[p] != Use.USER_COPY)
+    return (table & s.pgd.present[p, i]).implies(s.mirrored[p])
+
+
+@always
+def copies_have_their_table(s: TopLevel, q: Pgd) -> Bool:
+    """Beside a user copy there is its table."""
+
+    def table(p: Pgd) -> Bool:
+        return s.beside[p, q] & s.is_table(p) & (s.use[p] != Use.USER_COPY)
+
+    return (s.use[q] == Use.USER_COPY).implies(exists(Pgd, table))
+
+
+@step
+def pages_are_not_taken_twice(old: TopLevel, new: TopLevel, p: Pgd) -> Bool:
+    """Who takes a page takes a free one."""
+    return (old.use[p] == Use.FREE) | (new.use[p] == old.use[p])
+
+
+@step
+def entries_are_not_overwritten(old: TopLevel, new: TopLevel, p: Pgd, i: PgdSlot) -> Bool:
+    """An entry is cleared before it leads to another table."""
+    stays = old.pgd.present[p, i] & new.pgd.present[p, i]
+    return stays.implies(new.pgd.table[p, i] == old.pgd.table[p, i])
+
+
+@always
 def processes_are_poisoned(s: TopLevel, p: Pgd, i: PgdSlot) -> Bool:
     """A present user entry of a process's kernel table has NX; one that is not present is zero."""
     entry = s.pgd.entry(p, i)
@@ -60,6 +117,24 @@ def every_builder_has_a_low_entry(s: TopLevel, p: Pgd, q: Pgd, i: PgdSlot) -> Bo
     """Firmware runs on one table while a process has an entry in another."""
     process = (s.use[q] == Use.PROCESS) & s.user_half[i] & s.pgd.present[q, i]
     return s.executing[p] & process
+
+
+@sometimes
+def a_page_is_used_for_data(s: TopLevel, p: Pgd) -> Bool:
+    """A page went to somebody else."""
+    return s.use[p] == Use.DATA
+
+
+@sometimes
+def firmware_runs(s: TopLevel, p: Pgd) -> Bool:
+    """Firmware is called on init_mm's table."""
+    return s.executing[p] & (s.use[p] == Use.INIT)
+
+
+@sometimes
+def tboot_runs(s: TopLevel, p: Pgd) -> Bool:
+    """The shutdown code runs on tboot_mm."""
+    return s.executing[p] & (s.use[p] == Use.TBOOT)
 
 
 @sometimes

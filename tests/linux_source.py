@@ -15,7 +15,9 @@ _FILES = (
     "arch/x86/kernel/head64.c",
     "arch/x86/kernel/ldt.c",
     "arch/x86/mm/pat/memtype.c",
+    "arch/x86/mm/pgtable.c",
     "arch/x86/mm/pgtable_32.c",
+    "arch/x86/mm/pti.c",
     "arch/x86/mm/tlb.c",
     "mm/vmalloc.c",
 )

@@ -146,6 +146,48 @@ def test_pcids_and_the_flush_ceiling(linux: Path) -> None:
     assert f"uPCID - [{user} + 1, {user} + TLB_NR_DYN_ASIDS]" in text
 
 
+def test_pcids_that_isolation_leaves(linux: Path) -> None:
+    """One bit of the PCID tells the halves apart, PCID 0 is not used, and a 16-bit mask has a bit for
+    every identifier."""
+    headers = headers_64(linux)
+    text = (linux / "arch/x86/mm/tlb.c").read_text()
+    assert "# define PTI_CONSUMED_PCID_BITS\t1" in text
+    assert "#define CR3_AVAIL_PCID_BITS (X86_CR3_PCID_BITS - PTI_CONSUMED_PCID_BITS)" in text
+    assert headers["X86_CR3_PCID_BITS"] - 1 == X86_CR3_PTI_PCID_USER_BIT
+    assert re.search(r"kern_pcid\(u16 asid\).*?return asid \+ 1;", text, re.DOTALL)
+    flags = (linux / ASM / "tlbflush.h").read_text()
+    assert re.search(r"unsigned short\s+user_pcid_flush_mask;", flags)
+    assert headers["TLB_NR_DYN_ASIDS"] < 16
+
+
+def test_the_entry_area_begins_with_the_idt(linux: Path) -> None:
+    text = " ".join((linux / ASM / "cpu_entry_area.h").read_text().split())
+    assert "#define CPU_ENTRY_AREA_RO_IDT CPU_ENTRY_AREA_BASE" in text
+    assert "#define CPU_ENTRY_AREA_PER_CPU (CPU_ENTRY_AREA_RO_IDT + PAGE_SIZE)" in text
+
+
+def test_at_which_level_the_image_is_cloned(linux: Path) -> None:
+    text = (linux / "arch/x86/mm/pti.c").read_text()
+    levels = re.findall(r"#define\s+PTI_LEVEL_KERNEL_IMAGE\s+(\w+)", text)
+    assert levels == ["PTI_CLONE_PMD", "PTI_CLONE_PTE"]  # 64-bit, 32-bit
+    assert "pti_clone_p4d(CPU_ENTRY_AREA_BASE);" in text
+    assert "pti_clone_p4d(ESPFIX_BASE_ADDR);" in text
+    assert "target_pte = pti_user_pagetable_walk_pte(va, false);" in text  # the TSS, by its address
+
+
+def test_flags_of_tables(linux: Path) -> None:
+    """The user's tables have US, the kernel's do not; neither is global or NX."""
+    text = (linux / ASM / "pgtable_types.h").read_text()
+
+    def flags(name: str) -> set[str]:
+        found = re.search(rf"#define {name}\s+\(([^)]*)\)", text)
+        assert found
+        return set(re.findall(r"_*([A-Z]+)\b", found[1])) - {"ENC"}
+
+    assert flags("_KERNPG_TABLE_NOENC") == {"PP", "RW", "A", "D"}
+    assert flags("_PAGE_TABLE_NOENC") == {"PP", "RW", "USR", "A", "D"}
+
+
 def test_the_ldt(linux: Path) -> None:
     headers = headers_64(linux)
     assert (
@@ -315,6 +357,26 @@ def test_levels_that_are_copied_into_every_mm(linux: Path) -> None:
     assert definition("pgtable_64_types.h") == (
         "(pgtable_l5_enabled() ? PGTBL_PGD_MODIFIED : PGTBL_P4D_MODIFIED)"
     )
+
+
+def test_what_pae_shares_and_preallocates(linux: Path) -> None:
+    """With isolation a process has kernel PMD pages of its own: one for each table."""
+    text = " ".join((linux / "arch/x86/mm/pgtable.c").read_text().replace("\\\n", " ").split())
+    assert (
+        "#define UNSHARED_PTRS_PER_PGD (SHARED_KERNEL_PMD ? KERNEL_PGD_BOUNDARY : PTRS_PER_PGD)"
+        in text
+    )
+    assert (
+        "#define PREALLOCATED_USER_PMDS (boot_cpu_has(X86_FEATURE_PTI) ? KERNEL_PGD_PTRS : 0)"
+        in text
+    )
+    shared = (linux / ASM / "pgtable-3level_types.h").read_text()
+    assert "#define SHARED_KERNEL_PMD\t(!static_cpu_has(X86_FEATURE_PTI))" in shared
+    pgtable = (linux / ASM / "pgtable.h").read_text()
+    assert "#define KERNEL_PGD_BOUNDARY\tpgd_index(PAGE_OFFSET)" in pgtable
+    assert "#define KERNEL_PGD_PTRS\t\t(PTRS_PER_PGD - KERNEL_PGD_BOUNDARY)" in pgtable
+    top = I386_PAE.level("pgd")
+    assert (top.entries, I386_PAE.index("pgd", 0xC0000000)) == (4, 3)
 
 
 def test_the_lazy_purge_threshold(linux: Path) -> None:

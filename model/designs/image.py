@@ -9,21 +9,21 @@ from ..operations.image import ImagePages, ImagePagesInOrder, Owner
 
 
 @always
-def pages_with_alias_are_the_images(s: ImagePages, f: Frame) -> Bool:
-    """A page that left the image has its alias only while that is being removed."""
-    return ((s.owner[f] != Owner.IMAGE) & s.alias[f]).implies(s.is_removed(f))
+def one_cpu_frees_a_page(s: ImagePages, cpu: Cpu, by: Cpu) -> Bool:
+    """The page that a CPU is at has left the image and is half freed, and one CPU is at it."""
+    f = s.freeing.frame[cpu]
+    alone = (~op.free_pages.idle(s, by) & (s.freeing.frame[by] == f)).implies(by == cpu)
+    mine = s.half_freed[f] & (s.owner[f] != Owner.IMAGE)
+    return (~op.free_pages.idle(s, cpu)).implies(mine & alone)
 
 
 @always
-def removals_are_under_way(s: ImagePages, cpu: Cpu) -> Bool:
-    """Who is about to remove an alias is in the procedure that does."""
-    return s.removing[cpu].implies(~op.free_pages.idle(s, cpu))
-
-
-@always
-def pages_are_freed_without_alias(s: ImagePagesInOrder, cpu: Cpu) -> Bool:
-    """The page that a CPU is about to free is not mapped at its link address."""
-    return (~op.free_pages_unmapped.idle(s, cpu)).implies(~s.alias[s.freeing.frame[cpu]])
+def one_cpu_frees_an_unmapped_page(s: ImagePagesInOrder, cpu: Cpu, by: Cpu) -> Bool:
+    """The page that a CPU is at is the image's and has no alias, and one CPU is at it."""
+    f = s.freeing.frame[cpu]
+    there = ~op.free_pages_unmapped.idle(s, by) & (s.freeing.frame[by] == f)
+    mine = s.half_freed[f] & (s.owner[f] == Owner.IMAGE) & ~s.alias[f]
+    return (~op.free_pages_unmapped.idle(s, cpu)).implies(mine & there.implies(by == cpu))
 
 
 image = Design(
@@ -32,7 +32,7 @@ image = Design(
     init=op.boot,
     operations=[op.allocate],
     procedures=[op.free_pages],
-    lemmas=[pages_with_alias_are_the_images, removals_are_under_way],
+    lemmas=[one_cpu_frees_a_page],
     scope={Cpu: 1, Frame: 2},
     doc="""Freeing pages of the kernel image, as merged: the page goes to the allocator, then its mapping
 at the link address is removed.""",
@@ -52,7 +52,7 @@ image_unmapped_first = Design(
     init=op.boot,
     operations=[op.allocate],
     procedures=[op.free_pages_unmapped],
-    lemmas=[pages_are_freed_without_alias],
+    lemmas=[one_cpu_frees_an_unmapped_page],
     scope={Cpu: 1, Frame: 2},
     doc="Freeing pages of the kernel image in the other order: unmapped first, freed then.",
     source="what the invariant asks for; not proposed by anybody",

@@ -36,7 +36,7 @@ kaiser_areas = Design(
     init=op.boot,
     procedures=[op.create, op.destroy],
     lemmas=[areas_under_way_have_one_cpu, areas_in_use_are_allocated],
-    scope={Cpu: 1, Area: 1, Va: 3},
+    scope={Cpu: 1, Area: 2, Va: 5},
     doc="""Stacks, LDTs and debug stores in KAISER's shadow: what is touched there is mapped before it is
 used, and nothing else.""",
     source="arch/x86/mm/kaiser.c, arch/x86/kernel/ldt.c and events/intel/ds.c of the KAISER backports",

@@ -13,6 +13,8 @@ kaiser_tables = Design(
     init=op.boot,
     operations=[
         op.allocate,
+        op.write,
+        op.free,
         op.add_table,
         op.add_mapping,
         op.remove_mapping,

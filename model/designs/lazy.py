@@ -54,6 +54,7 @@ lazy_tlb = Design(
         op.unload,
         op.enter_lazy_tlb,
         op.leave_lazy_tlb,
+        op.flush_pages,
         op.flush_tlb_func,
     ],
     procedures=[op.free_pgtables, op.collapse],

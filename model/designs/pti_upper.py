@@ -14,8 +14,9 @@ def kernel_entries_are_what_boot_linked(s: Upper, m: Mm, i: P4dSlot) -> Bool:
     own."""
     fixed = s.alive[m] & (s.region[i] != Region.LDT)
     user = s.user[m, i]
-    own = (s.region[i] == Region.IMAGE) & user.is_some
-    return fixed.implies((s.kernel[m, i] == s.at[i]) & own.implies(user == s.user_image[()]))
+    image = (s.region[i] == Region.IMAGE) | (s.region[i] == Region.PER_CPU)
+    own = (image & user.is_some).implies(user == s.own[i])
+    return fixed.implies((s.kernel[m, i] == s.at[i]) & own)
 
 
 @always
@@ -39,6 +40,7 @@ pti_upper = Design(
     operations=[
         op.clone_user_shared,
         op.setup_espfix64,
+        op.clone_tss,
         op.clone_entry_text,
         op.pti_init,
         op.pgd_alloc,
@@ -47,7 +49,7 @@ pti_upper = Design(
     ],
     lemmas=[kernel_entries_are_what_boot_linked, init_mm_lives_without_ldt],
     assumptions=[op.one_entry_of_a_kind, op.user_tables_have_their_own],
-    scope={Mm: 2, P4dSlot: 5, Pud: 2},
+    scope={Mm: 2, P4dSlot: 6, Pud: lambda n: 2},
     doc="""Kernel entries of user tables on x86-64 with page table isolation, as merged: P4D entries of
 cpu_entry_area and espfix are copied at boot, and whole sets of them when a process is made.""",
     source="arch/x86/mm/pti.c and pgtable.c of Linux 6.1",

@@ -70,13 +70,13 @@ def ds_update(s: DebugStore, va: Va, f: Frame) -> Step:
 @operation(kernel="Intel SDM vol. 3, section 4.10.2: caching of translations")
 def fill_tlb(s: DebugStore, cpu: Cpu, va: Va) -> Step:
     """A CPU on the kernel's tables caches a translation."""
-    return Step(when=s.cea[va].is_some, then=[s.kernel_tlb.set((cpu, va), s.cea[va])])
+    return Step(when=s.cea[va].is_some, then=[s.kernel_tlb.set((cpu, va), some(s.cea[va].value))])
 
 
 @operation(kernel="Intel SDM vol. 3, section 4.10.2: caching of translations")
 def fill_user_tlb(s: DebugStore, cpu: Cpu, va: Va) -> Step:
     """A CPU on the user tables caches a translation."""
-    return Step(when=s.cea[va].is_some, then=[s.user_tlb.set((cpu, va), s.cea[va])])
+    return Step(when=s.cea[va].is_some, then=[s.user_tlb.set((cpu, va), some(s.cea[va].value))])
 
 
 def _clear(doc: str, *, everywhere: bool) -> Procedure:

@@ -9,7 +9,22 @@ already.
 
 from __future__ import annotations
 
-from ..language import FALSE, TRUE, Bool, Enumeration, Fun, Map, State, Step, Update, ite, operation
+from itertools import combinations
+
+from ..language import (
+    FALSE,
+    TRUE,
+    Bool,
+    Enumeration,
+    Fun,
+    Map,
+    State,
+    Step,
+    Update,
+    forall,
+    ite,
+    operation,
+)
 from ..machine.sorts import Cpu
 
 
@@ -25,10 +40,15 @@ class Stage(Enumeration):
 
 
 class Level(Enumeration):
-    """What can interrupt kernel code anywhere; an NMI can interrupt a #DB or #MC, too."""
+    """What can interrupt kernel code anywhere: a #DB or #MC, an NMI, which can interrupt those, too,
+    and a #MC that interrupts an NMI, which does not block it."""
 
     PARANOID: Level
     NMI: Level
+    MC_IN_NMI: Level
+
+
+NESTING = (Level.PARANOID, Level.NMI, Level.MC_IN_NMI)  # each can interrupt those before it
 
 
 class Nested(Enumeration):
@@ -61,12 +81,18 @@ class Entry(State):
 
     def running(self, cpu: Cpu, level: Level) -> Bool:
         """The exception of that level is what the CPU executes."""
-        above = (level == Level.NMI) | self.out(cpu, Level.NMI)
-        return ~self.out(cpu, level) & above
+        return ~self.out(cpu, level) & self.none_above(cpu, level)
+
+    def none_above(self, cpu: Cpu, level: Level) -> Bool:
+        """No exception has interrupted one of that level."""
+        none = TRUE
+        for below, above in combinations(NESTING, 2):
+            none = none & (level == below).implies(self.out(cpu, above))
+        return none
 
     def task_runs(self, cpu: Cpu) -> Bool:
         """No exception is nested."""
-        return self.out(cpu, Level.PARANOID) & self.out(cpu, Level.NMI)
+        return forall(Level, lambda level: self.out(cpu, level))
 
 
 @operation(kernel="arch/x86/entry/entry_64.S")
@@ -80,6 +106,8 @@ def boot(s: Entry) -> Step:
             s.cr3_shadow.fill(lambda cpu: FALSE),
             s.cr3_pcid_bit.fill(lambda cpu: FALSE),
             s.gs_user.fill(lambda cpu: FALSE),
+            s.was_shadow.fill(lambda cpu, level: FALSE),
+            s.was_user.fill(lambda cpu, level: FALSE),
         ],
     )
 
@@ -105,8 +133,9 @@ def enter(s: Entry, cpu: Cpu) -> Step:
 
 @operation(kernel="arch/x86/entry/entry_64.S: swapgs on entry")
 def enter_swapgs(s: Entry, cpu: Cpu) -> Step:
-    """GS gets the kernel's base."""
-    return _task(s, cpu, Stage.ENTERED, Stage.ENTERED_SWAPGS, s.gs_user.set(cpu, FALSE))
+    """SWAPGS exchanges the bases: GS gets the kernel's."""
+    swapped = s.gs_user.set(cpu, ~s.gs_user[cpu])
+    return _task(s, cpu, Stage.ENTERED, Stage.ENTERED_SWAPGS, swapped)
 
 
 @operation(kernel="arch/x86/entry/calling.h: SWITCH_TO_KERNEL_CR3")
@@ -134,8 +163,9 @@ def leave_switch_cr3_with_bit_11(s: Entry, cpu: Cpu) -> Step:
 
 @operation(kernel="arch/x86/entry/entry_64.S: swapgs on exit")
 def leave_swapgs(s: Entry, cpu: Cpu) -> Step:
-    """GS gets the user's base."""
-    return _task(s, cpu, Stage.LEAVING_CR3, Stage.LEAVING_SWAPGS, s.gs_user.set(cpu, TRUE))
+    """SWAPGS exchanges the bases: GS gets the user's."""
+    swapped = s.gs_user.set(cpu, ~s.gs_user[cpu])
+    return _task(s, cpu, Stage.LEAVING_CR3, Stage.LEAVING_SWAPGS, swapped)
 
 
 @operation(kernel="arch/x86/entry/entry_64.S: SYSRET or IRET")
@@ -149,8 +179,8 @@ def leave(s: Entry, cpu: Cpu) -> Step:
 
 @operation(kernel="Intel SDM vol. 3, section 6.7.1 (NMIs block NMIs); entry_64.S: paranoid_entry")
 def interrupt(s: Entry, cpu: Cpu, level: Level) -> Step:
-    """A #DB, #MC or NMI interrupts ring 0, where one of its kind is not under way already."""
-    free = s.out(cpu, level) & s.out(cpu, Level.NMI)
+    """An exception interrupts ring 0, where one of its kind is not under way already."""
+    free = s.out(cpu, level) & s.none_above(cpu, level)
     return Step(
         when=free & (s.stage[cpu] != Stage.RING3),
         then=[s.nested.set((cpu, level), Nested.ENTERED)],

@@ -16,7 +16,6 @@ from ..language import (
     Procedure,
     State,
     Step,
-    exists,
     operation,
 )
 from ..machine.sorts import Cpu, Frame
@@ -38,17 +37,13 @@ class Freeing(Locals):
 
 
 class ImagePages(State):
-    """alias: the page is mapped at its link address.  removing: the CPU has freed a page and is about
-    to remove its alias."""
+    """alias: the page is mapped at its link address.  half_freed: history, a CPU has done one of the
+    two steps that free the page, and not the other."""
 
     owner: Map[Frame, Owner]
     alias: Map[Frame, Bool]
-    removing: Map[Cpu, Bool]
+    half_freed: Map[Frame, Bool]
     freeing: Freeing
-
-    def is_removed(self, f: Frame) -> Bool:
-        """A CPU is about to remove the page's alias."""
-        return exists(Cpu, lambda cpu: self.removing[cpu] & (self.freeing.frame[cpu] == f))
 
 
 class ImagePagesInOrder(ImagePages):
@@ -63,7 +58,7 @@ def boot(s: ImagePages) -> Step:
         then=[
             s.owner.fill(lambda f: Owner.IMAGE),
             s.alias.fill(lambda f: TRUE),
-            s.removing.fill(lambda cpu: FALSE),
+            s.half_freed.fill(lambda f: FALSE),
         ],
     )
 
@@ -86,7 +81,7 @@ def free_init_pages(s: ImagePages, cpu: Cpu, f: Frame) -> Step:
     """The allocator gets the page."""
     return Step(
         when=s.owner[f] == Owner.IMAGE,
-        then=[s.owner.set(f, Owner.FREE), s.removing.set(cpu, TRUE), s.freeing.frame.set(cpu, f)],
+        then=[s.owner.set(f, Owner.FREE), s.half_freed.set(f, TRUE), s.freeing.frame.set(cpu, f)],
     )
 
 
@@ -94,7 +89,7 @@ def free_init_pages(s: ImagePages, cpu: Cpu, f: Frame) -> Step:
 def set_memory_np_noalias(s: ImagePages, cpu: Cpu) -> Step:
     """The alias goes, and every CPU flushes it."""
     f = s.freeing.frame[cpu]
-    return Step(when=TRUE, then=[s.alias.set(f, FALSE), s.removing.set(cpu, FALSE)])
+    return Step(when=TRUE, then=[s.alias.set(f, FALSE), s.half_freed.set(f, FALSE)])
 
 
 # P-09: the alias stayed.
@@ -119,11 +114,12 @@ def remove_alias(s: ImagePages, cpu: Cpu, f: Frame) -> Step:
     """The alias goes, and every CPU flushes it."""
     return Step(
         when=(s.owner[f] == Owner.IMAGE) & s.alias[f],
-        then=[s.alias.set(f, FALSE), s.freeing.frame.set(cpu, f)],
+        then=[s.alias.set(f, FALSE), s.half_freed.set(f, TRUE), s.freeing.frame.set(cpu, f)],
     )
 
 
 @free_pages_unmapped.step
 def free_unmapped_page(s: ImagePages, cpu: Cpu) -> Step:
     """The allocator gets the page."""
-    return Step(when=TRUE, then=[s.owner.set(s.freeing.frame[cpu], Owner.FREE)])
+    f = s.freeing.frame[cpu]
+    return Step(when=TRUE, then=[s.owner.set(f, Owner.FREE), s.half_freed.set(f, FALSE)])

@@ -106,12 +106,10 @@ def _create(
         return Step(when=s.complete(a) if needs_pages else TRUE, then=[s.used.set(a, TRUE)])
 
     def fail(s: Areas, cpu: Cpu) -> Step:
-        """A page cannot be mapped, and the memory is freed."""
+        """A page cannot be mapped, or something else fails, and the memory is freed."""
         a = s.add.area[cpu]
         removed = s.shadow.fill(lambda va: FALSE, lambda va: s.area_of[va] == a)
-        return Step(
-            when=~s.complete(a), then=[s.allocated.set(a, FALSE), *([removed] if undo else [])]
-        )
+        return Step(when=TRUE, then=[s.allocated.set(a, FALSE), *([removed] if undo else [])])
 
     procedure.step(to="map")(allocate)
     procedure.step(at="map", to="map")(add_page)

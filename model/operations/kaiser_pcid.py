@@ -96,8 +96,8 @@ def fill_tlb(s: KaiserPcid, cpu: Cpu, va: Va) -> Step:
     return Step(
         when=found.is_some,
         then=[
-            s.user_tlb.set((cpu, va), ite(user, found, s.user_tlb[cpu, va])),
-            s.kernel_tlb.set((cpu, va), ite(user, s.kernel_tlb[cpu, va], found)),
+            s.user_tlb.set((cpu, va), ite(user, some(found.value), s.user_tlb[cpu, va])),
+            s.kernel_tlb.set((cpu, va), ite(user, s.kernel_tlb[cpu, va], some(found.value))),
         ],
     )
 

@@ -36,7 +36,8 @@ class PageUse(Enumeration):
 
 
 class ShadowTables(PmdCache):
-    """link: the PMD entries; mapped: the present PTEs."""
+    """link: the PMD entries; mapped: the present PTEs; of a page that is no table, the words of it
+    that would be read as such."""
 
     link: Map[PmdSlot, Opt[Pte]]
     mapped: Map[tuple[Pte, PteSlot], Bool]
@@ -63,6 +64,18 @@ def boot(s: ShadowTables) -> Step:
 def allocate(s: ShadowTables, t: Pte) -> Step:
     """Somebody takes a free page for data."""
     return Step(when=s.use[t] == PageUse.FREE, then=[s.use.set(t, PageUse.DATA)])
+
+
+@operation(kernel="any user of the page")
+def write(s: ShadowTables, t: Pte, j: PteSlot) -> Step:
+    """He writes his data."""
+    return Step(when=s.use[t] == PageUse.DATA, then=[s.mapped.set((t, j), TRUE)])
+
+
+@operation(kernel="mm/page_alloc.c: free_page()")
+def free(s: ShadowTables, t: Pte) -> Step:
+    """He gives the page back, as it is."""
+    return Step(when=s.use[t] == PageUse.DATA, then=[s.use.set(t, PageUse.FREE)])
 
 
 @operation(kernel="arch/x86/mm/kaiser.c: kaiser_pagetable_walk()")
@@ -119,4 +132,4 @@ def remove_mapping_and_table(s: ShadowTables, va: Va) -> Step:
 @operation(kernel="Intel SDM vol. 3, section 4.10.3: caches for paging structures")
 def fill_pmd_cache(s: ShadowTables, cpu: Cpu, i: PmdSlot) -> Step:
     """The CPU remembers which page a PMD entry leads to."""
-    return Step(when=s.link[i].is_some, then=[s.pmd_cache.set((cpu, i), s.link[i])])
+    return Step(when=s.link[i].is_some, then=[s.pmd_cache.set((cpu, i), some(s.link[i].value))])

@@ -36,9 +36,11 @@ class Use(Enumeration):
 
 
 class Freeing(Locals):
-    """The locals of whoever frees a table, and the CPUs that have not answered him."""
+    """The locals of whoever frees a table: the CPUs that get his request, and those of them that have
+    not answered."""
 
     table: Map[Cpu, Pte]
+    asked: Map[tuple[Cpu, Cpu], Bool]
     waits_for: Map[tuple[Cpu, Cpu], Bool]
 
 
@@ -91,7 +93,7 @@ def fill_pmd_cache(s: LazyTlb, cpu: Cpu, i: PmdSlot) -> Step:
     """A CPU with the process's tables remembers where a PMD entry leads, lazy or not."""
     return Step(
         when=s.in_mask[cpu] & s.link[i].is_some,
-        then=[s.pmd_cache.set((cpu, i), s.link[i])],
+        then=[s.pmd_cache.set((cpu, i), some(s.link[i].value))],
     )
 
 
@@ -140,6 +142,17 @@ def leave_lazy_tlb(s: LazyTlb, cpu: Cpu) -> Step:
     )
 
 
+# Unmapping pages.
+
+
+@operation(
+    kernel="arch/x86/mm/tlb.c: flush_tlb_multi(), tlb_is_not_lazy(); mm/memory.c: zap_pte_range()"
+)
+def flush_pages(s: LazyTlb) -> Step:
+    """Pages are unmapped: CPUs that are not lazy flush, others are behind the count from now on."""
+    return Step(when=TRUE, then=[s.behind.fill(lambda c: TRUE, lambda c: s.is_lazy[c])])
+
+
 # Freeing a table.
 
 
@@ -168,6 +181,7 @@ def _free(name: str, kernel: str, doc: str, *, freed_tables: bool) -> Procedure:
         return Step(
             when=TRUE,
             then=[
+                s.freeing.asked.fill(lambda by, c: asked(c), lambda by, c: by == cpu),
                 s.freeing.waits_for.fill(
                     lambda by, c: FALSE, lambda by, c: (by == cpu) & ~asked(c)
                 ),

@@ -32,7 +32,8 @@ from ..machine.tlb import GlobalTlb, drop
 
 class Globals(GlobalTlb):
     """kernel, user: what each half maps at a kernel address; kernel_g, user_g: with the global bit.
-    entry_area: the address lies in cpu_entry_area."""
+    entry_area, entry_text, tss: the address lies in cpu_entry_area, in the entry text, or is that of a
+    CPU's TSS, of which entry code uses one word before it switches CR3."""
 
     kernel: Map[Va, Opt[Frame]]
     user: Map[Va, Opt[Frame]]
@@ -41,7 +42,9 @@ class Globals(GlobalTlb):
     mode: Map[Cpu, Mode]
     free: Map[Frame, Bool]
     release: Flush
-    entry_area: Fun[Va, Bool] = given(lambda scope, va: va % 2 == 0)
+    entry_area: Fun[Va, Bool] = given(lambda scope, va: va % 4 == 0)
+    entry_text: Fun[Va, Bool] = given(lambda scope, va: va % 4 == 1)
+    tss: Fun[Va, Bool] = given(lambda scope, va: va % 4 == 2)
 
     def awaited(self, cpu: Cpu, va: Va, f: Frame) -> Bool:
         """Somebody has unmapped the page, and this CPU's flush is still to come."""
@@ -96,9 +99,9 @@ def fill_tlb(s: Globals, cpu: Cpu, va: Va) -> Step:
     return Step(
         when=found.is_some,
         then=[
-            s.global_tlb.set(key, ite(global_, found, s.global_tlb[key])),
-            s.user_tlb.set(key, ite(user & ~global_, found, s.user_tlb[key])),
-            s.kernel_tlb.set(key, ite(~user & ~global_, found, s.kernel_tlb[key])),
+            s.global_tlb.set(key, ite(global_, some(found.value), s.global_tlb[key])),
+            s.user_tlb.set(key, ite(user & ~global_, some(found.value), s.user_tlb[key])),
+            s.kernel_tlb.set(key, ite(~user & ~global_, some(found.value), s.kernel_tlb[key])),
         ],
     )
 
@@ -115,12 +118,20 @@ def map_kernel_page(s: Globals, va: Va, f: Frame) -> Step:
 
 @operation(kernel="arch/x86/mm/pti.c: pti_clone_pgtable()")
 def clone(s: Globals, va: Va) -> Step:
-    """A page becomes global and is copied to the user tables; CPUs may have the old entry, too."""
-    present = ~s.entry_area[va] & s.kernel[va].is_some
+    """A page of the entry text becomes global and is copied to the user tables; CPUs may have the old
+    entry, too."""
+    present = s.entry_text[va] & s.kernel[va].is_some & s.user[va].is_none
     return Step(
         when=present,
         then=[s.kernel_g.set(va, TRUE), s.user.set(va, s.kernel[va]), s.user_g.set(va, TRUE)],
     )
+
+
+@operation(kernel="arch/x86/mm/pti.c: pti_clone_user_shared(), cpu_tss_rw")
+def clone_tss(s: Globals, va: Va) -> Step:
+    """The page of a CPU's TSS is copied to the user tables as it is, not global."""
+    present = s.tss[va] & s.kernel[va].is_some & s.user[va].is_none
+    return Step(when=present, then=[s.user.set(va, some(s.kernel[va].value))])
 
 
 @operation(kernel="arch/x86/mm/cpu_entry_area.c: cea_set_pte()")
@@ -148,7 +159,7 @@ unmap = Procedure(
 
 @unmap.step
 def clear_pte(s: Globals, cpu: Cpu, va: Va) -> Step:
-    """Clear the entry; cloned text stays for good."""
+    """Clear the entry; what was copied to the user tables stays for good."""
     private = s.kernel[va].is_some & (s.entry_area[va] | s.user[va].is_none)
     return Step(
         when=private & (s.mode[cpu] == Mode.KERNEL),

@@ -2,9 +2,11 @@
 
 cpu_entry_area and espfix are shared by copying one P4D entry each, which is a top-level entry where
 P4D pages are folded; with 5 levels they lie under one PGD slot with the kernel image, so nothing above
-the P4D may be copied.  Hence slots here are P4D entries, numbered through.  For the image the user
-tables have tables of their own, which boot fills with entry text and a page of each CPU's TSS (see
-pti_clone).  New processes copy init_mm's kernel entries, once; the LDT's slot is theirs.
+the P4D may be copied.  Hence slots here are P4D entries, numbered through.  For the image, and where
+the per-CPU areas lie, the user tables have tables of their own, which boot fills with entry text (see
+pti_clone), the vsyscall page (see vsyscall) and one page of each possible CPU's TSS.  The per-CPU areas
+are in the direct map, or in the vmalloc area where they could not be had in one piece.  New processes
+copy init_mm's kernel entries, once; the LDT's slot is theirs.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ from ..language import (
     Update,
     Var,
     assumption,
+    forall,
     given,
     ite,
     operation,
@@ -35,6 +38,7 @@ class Region(Enumeration):
     """What lies under a kernel P4D entry."""
 
     DIRECT_MAP: Region
+    PER_CPU: Region
     LDT: Region
     CPU_ENTRY_AREA: Region
     ESPFIX: Region
@@ -44,7 +48,7 @@ class Region(Enumeration):
 class Upper(State):
     """kernel, user: the kernel-half P4D entries of a process's two tables.  alive: it exists.  ldt:
     history, the tables of its LDT.  ready: pti_init() is done.  init_mm: the first process.  at: what
-    boot links; user_image: the user tables' own tables for the image."""
+    boot links; own: the user tables' own tables for the image and the per-CPU areas."""
 
     kernel: Map[tuple[Mm, P4dSlot], Opt[Pud]]
     user: Map[tuple[Mm, P4dSlot], Opt[Pud]]
@@ -52,9 +56,14 @@ class Upper(State):
     ldt: Map[Mm, Opt[Pud]]
     ready: Var[Bool]
     init_mm: Fun[tuple[()], Mm] = given(lambda scope: 0)
-    region: Fun[P4dSlot, Region] = given(lambda scope, i: i % 5)
+    region: Fun[P4dSlot, Region] = given(lambda scope, i: i % 6)
     at: Fun[P4dSlot, Pud] = given(lambda scope, i: 0)
-    user_image: Fun[tuple[()], Pud] = given(lambda scope: 1)
+    own: Fun[P4dSlot, Pud] = given(lambda scope, i: scope[Pud] - 1)
+
+    def is_needed(self, i: P4dSlot) -> Bool:
+        """Entry code or the processor needs something there before CR3 is switched."""
+        region = self.region[i]
+        return (region != Region.DIRECT_MAP) & (region != Region.LDT)
 
 
 @assumption
@@ -64,9 +73,9 @@ def one_entry_of_a_kind(s: Upper, i: P4dSlot, j: P4dSlot) -> Bool:
 
 
 @assumption
-def user_tables_have_their_own(s: Upper, i: P4dSlot) -> Bool:
-    """The user tables' table for the image is none that boot linked."""
-    return s.at[i] != s.user_image[()]
+def user_tables_have_their_own(s: Upper, i: P4dSlot, j: P4dSlot) -> Bool:
+    """The user tables' own tables are none that boot linked."""
+    return s.at[i] != s.own[j]
 
 
 @operation(kernel="arch/x86/kernel/head_64.S")
@@ -97,6 +106,15 @@ def _clone(s: Upper, region: Region) -> Step:
     return Step(when=~s.ready.now, then=[s.user.fill(lambda m, i: s.kernel[m, i], here)])
 
 
+def _link(s: Upper, region: Region) -> Step:
+    """pti_user_pagetable_walk_p4d(): init_mm's user tables get tables of their own for a region."""
+
+    def here(m: Mm, i: P4dSlot) -> Bool:
+        return (m == s.init_mm[()]) & (s.region[i] == region)
+
+    return Step(when=~s.ready.now, then=[s.user.fill(lambda m, i: some(s.own[i]), here)])
+
+
 @operation(kernel="arch/x86/mm/pti.c: pti_clone_user_shared(), pti_clone_p4d()")
 def clone_user_shared(s: Upper) -> Step:
     """cpu_entry_area is shared."""
@@ -112,24 +130,23 @@ def setup_espfix64(s: Upper) -> Step:
 @operation(kernel="arch/x86/mm/pti.c: pti_user_pagetable_walk_p4d(), pti_clone_entry_text()")
 def clone_entry_text(s: Upper) -> Step:
     """For the image, new tables are linked."""
-    own = s.user.fill(
-        lambda m, i: some(s.user_image[()]),
-        lambda m, i: (m == s.init_mm[()]) & (s.region[i] == Region.IMAGE),
-    )
-    return Step(when=~s.ready.now, then=[own])
+    return _link(s, Region.IMAGE)
+
+
+@operation(kernel="arch/x86/mm/pti.c: pti_clone_user_shared(), cpu_tss_rw of every possible CPU")
+def clone_tss(s: Upper) -> Step:
+    """So are they for the per-CPU areas, of every CPU that may ever come up."""
+    return _link(s, Region.PER_CPU)
 
 
 @operation(kernel="arch/x86/mm/pti.c: pti_init()")
-def pti_init(s: Upper, i: P4dSlot, j: P4dSlot, k: P4dSlot) -> Step:
+def pti_init(s: Upper) -> Step:
     """All of it is done."""
-    m = s.init_mm[()]
-    regions = (
-        (s.region[i] == Region.CPU_ENTRY_AREA)
-        & (s.region[j] == Region.ESPFIX)
-        & (s.region[k] == Region.IMAGE)
-    )
-    done = s.user[m, i].is_some & s.user[m, j].is_some & s.user[m, k].is_some
-    return Step(when=~s.ready.now & regions & done, then=[s.ready.become(TRUE)])
+
+    def done(i: P4dSlot) -> Bool:
+        return s.is_needed(i).implies(s.user[s.init_mm[()], i].is_some)
+
+    return Step(when=~s.ready.now & forall(P4dSlot, done), then=[s.ready.become(TRUE)])
 
 
 def _copied(s: Upper, m: Mm) -> list[Update]:
