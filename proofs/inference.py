@@ -319,7 +319,9 @@ def roomier_than(scope: Scope, design: Design[Any]) -> Scope:
                 sizes = more
         except DesignError:  # no machine of that size
             pass
-    return design.scope_at(sizes)
+    follows = design.scope_at(sizes)  # of other sorts never fewer than before
+    least = {s: scope[s] for s in scope if s not in sizes and scope[s] > follows[s]}
+    return design.scope_at(sizes | least)
 
 
 def _handed_out(sort: Any, system: System) -> bool:
