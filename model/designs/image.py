@@ -2,29 +2,10 @@
 
 from __future__ import annotations
 
-from ..language import Bool, Design, always
+from ..language import Design
 from ..machine.sorts import Cpu, Frame
 from ..operations import image as op
-from ..operations.image import ImagePages, ImagePagesInOrder, Owner
-
-
-@always
-def one_cpu_frees_a_page(s: ImagePages, cpu: Cpu, by: Cpu) -> Bool:
-    """The page that a CPU is at has left the image and is half freed, and one CPU is at it."""
-    f = s.freeing.frame[cpu]
-    alone = (~op.free_pages.idle(s, by) & (s.freeing.frame[by] == f)).implies(by == cpu)
-    mine = s.half_freed[f] & (s.owner[f] != Owner.IMAGE)
-    return (~op.free_pages.idle(s, cpu)).implies(mine & alone)
-
-
-@always
-def one_cpu_frees_an_unmapped_page(s: ImagePagesInOrder, cpu: Cpu, by: Cpu) -> Bool:
-    """The page that a CPU is at is the image's and has no alias, and one CPU is at it."""
-    f = s.freeing.frame[cpu]
-    there = ~op.free_pages_unmapped.idle(s, by) & (s.freeing.frame[by] == f)
-    mine = s.half_freed[f] & (s.owner[f] == Owner.IMAGE) & ~s.alias[f]
-    return (~op.free_pages_unmapped.idle(s, cpu)).implies(mine & there.implies(by == cpu))
-
+from ..operations.image import ImagePages, ImagePagesInOrder
 
 image = Design(
     name="image",
@@ -32,14 +13,13 @@ image = Design(
     init=op.boot,
     operations=[op.allocate],
     procedures=[op.free_pages],
-    lemmas=[one_cpu_frees_a_page],
     scope={Cpu: 1, Frame: 2},
     doc="""Freeing pages of the kernel image, as merged: the page goes to the allocator, then its mapping
 at the link address is removed.""",
     source="c40a56a7818c; free_kernel_image_pages() of Linux 6.1",
 )
 
-image_alias_stays = image.but(name="image-alias-stays", lemmas=[]).replacing(
+image_alias_stays = image.but(name="image-alias-stays").replacing(
     op.free_pages,
     op.free_pages_with_alias,
     name="image-alias-stays",
@@ -52,13 +32,12 @@ image_unmapped_first = Design(
     init=op.boot,
     operations=[op.allocate],
     procedures=[op.free_pages_unmapped],
-    lemmas=[one_cpu_frees_an_unmapped_page],
     scope={Cpu: 1, Frame: 2},
     doc="Freeing pages of the kernel image in the other order: unmapped first, freed then.",
     source="what the invariant asks for; not proposed by anybody",
 )
 
-image_freed_first = image_unmapped_first.but(name="image-freed-first", lemmas=[]).replacing(
+image_freed_first = image_unmapped_first.but(name="image-freed-first").replacing(
     op.free_pages_unmapped,
     op.free_pages,
     name="image-freed-first",

@@ -2,40 +2,16 @@
 
 from __future__ import annotations
 
-from ..language import Bool, Design, always
+from ..language import Design
 from ..machine.sorts import Cpu, Va
 from ..operations import kaiser_areas as op
-from ..operations.kaiser_areas import Area, Areas, create, destroy
-
-
-@always
-def areas_under_way_have_one_cpu(s: Areas, cpu: Cpu, by: Cpu) -> Bool:
-    """An area that is set up or released is allocated, not in use, and one CPU is at it."""
-    adding, removing = ~create.idle(s, cpu), ~destroy.idle(s, cpu)
-    a, b = s.add.area[cpu], s.remove.area[cpu]
-    mine = adding.implies(s.allocated[a] & ~s.used[a]) & removing.implies(
-        s.allocated[b] & ~s.used[b]
-    )
-    alone = (
-        (adding & ~create.idle(s, by) & (s.add.area[by] == a)).implies(by == cpu)
-        & (removing & ~destroy.idle(s, by) & (s.remove.area[by] == b)).implies(by == cpu)
-        & ~(adding & ~destroy.idle(s, by) & (s.remove.area[by] == a))
-    )
-    return mine & alone
-
-
-@always
-def areas_in_use_are_allocated(s: Areas, a: Area) -> Bool:
-    """An area in use is allocated."""
-    return s.used[a].implies(s.allocated[a])
-
+from ..operations.kaiser_areas import Area, Areas
 
 kaiser_areas = Design(
     name="kaiser-areas",
     state=Areas,
     init=op.boot,
     procedures=[op.create, op.destroy],
-    lemmas=[areas_under_way_have_one_cpu, areas_in_use_are_allocated],
     scope={Cpu: 1, Area: 2, Va: 5},
     doc="""Stacks, LDTs and debug stores in KAISER's shadow: what is touched there is mapped before it is
 used, and nothing else.""",

@@ -2,27 +2,16 @@
 
 from __future__ import annotations
 
-from ..language import Bool, Design, always
+from ..language import Design
 from ..machine.sorts import Mm, PgdSlot
 from ..operations import layout as op
 from ..operations.layout import Layout
-
-
-@always
-def everything_is_in_its_place(s: Layout, m: Mm, i: PgdSlot) -> Bool:
-    """Regions are in KASLR's range, LDTs in the LDT's slot."""
-    slot = s.ldt_at[m]
-    return s.region[i].implies(s.kaslr_range[i]) & slot.is_some.implies(
-        slot.value == s.ldt_slot[()]
-    )
-
 
 layout_la57 = Design(
     name="layout-la57",
     state=Layout,
     init=op.boot,
     operations=[op.kernel_randomize_memory, op.map_ldt],
-    lemmas=[everything_is_in_its_place],
     assumptions=[op.the_ldt_slot_is_outside],
     scope={Mm: 1, PgdSlot: 3},
     geometry="x86-64-la57",

@@ -2,24 +2,10 @@
 
 from __future__ import annotations
 
-from ..language import Bool, Design, Size, always
+from ..language import Design, Size
 from ..machine.sorts import Pgd, PgdSlot, Pud
 from ..operations import top_level as op
-from ..operations.top_level import TopLevel, Use
-
-
-@always
-def tables_are_pairs(s: TopLevel, p: Pgd, q: Pgd) -> Bool:
-    """Beside every table that lies on an even page is its user copy."""
-    return (s.is_table(p) & s.beside[p, q]).implies(s.use[q] == Use.USER_COPY)
-
-
-@always
-def low_maps_are_executable(s: TopLevel, p: Pgd, i: PgdSlot) -> Bool:
-    """Firmware and boot stubs run on tables of their own or on init_mm's, without NX below."""
-    low = (s.use[p] == Use.INIT) | (s.use[p] == Use.TBOOT)
-    return s.executing[p].implies(low) & (low & s.user_half[i]).implies(~s.pgd.nx[p, i])
-
+from ..operations.top_level import TopLevel
 
 SCOPE: dict[type, Size] = {Pgd: 4, PgdSlot: 2, Pud: 1}
 
@@ -43,7 +29,6 @@ top_level_pti = Design(
         op.tboot_shutdown,
         op.init_trampoline,
     ],
-    lemmas=[tables_are_pairs, low_maps_are_executable],
     assumptions=[op.pages_lie_side_by_side, op.aligned_pages_have_another_beside],
     scope=SCOPE,
     doc="""Top-level tables under page table isolation, as merged: whoever calls set_pgd() has a pair of
