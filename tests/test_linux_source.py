@@ -161,7 +161,7 @@ def test_pcids_that_isolation_leaves(linux: Path) -> None:
 
 
 def test_the_entry_area_begins_with_the_idt(linux: Path) -> None:
-    text = " ".join((linux / ASM / "cpu_entry_area.h").read_text().split())
+    text = " ".join((linux / ASM / "pgtable_areas.h").read_text().split())
     assert "#define CPU_ENTRY_AREA_RO_IDT CPU_ENTRY_AREA_BASE" in text
     assert "#define CPU_ENTRY_AREA_PER_CPU (CPU_ENTRY_AREA_RO_IDT + PAGE_SIZE)" in text
 
