@@ -12,7 +12,9 @@ from __future__ import annotations
 
 from mapproof.model.language import Bool, always, sometimes, step
 from mapproof.model.machine.sorts import Cpu, Pmd, PmdSlot, Pte, PteSlot
-from mapproof.model.operations.vmalloc import Kernel, Pae, X8664Huge, ioremap_huge_64
+from mapproof.model.operations.vmalloc import Kernel
+from mapproof.model.operations.vmalloc_pae import Pae
+from mapproof.model.operations.vmalloc_x86_64 import X8664Huge, ioremap_huge_64
 
 
 @always
