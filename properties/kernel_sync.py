@@ -128,11 +128,33 @@ def calls_own_their_ranges(s: KernelSync, cpu: Cpu) -> Bool:
     large = entry.is_some & s.is_large[entry.value]
     taken = s.large[i] == Range.TAKEN
     small = (s.small[i, j] == Range.TAKEN) & entry.is_some & ~large
+    pushes = vmap_range.at(s, cpu, _step(vmap_range, "lock")) | _walks(s, cpu)
     return (
         (~vmap_range.idle(s, cpu)).implies(small)
+        & pushes.implies(s.call.modified[cpu])
         & (~ioremap_large.idle(s, cpu)).implies(taken & large & s.call.modified[cpu])
         & (~iounmap_large.idle(s, cpu)).implies(taken & entry.is_none & s.call.modified[cpu])
     )
+
+
+@always
+def large_pages_need_no_fault(s: KernelSync, m: Mm, i: PmdSlot) -> Bool:
+    """Every process has the entry of a large page that was returned: whoever wrote it has pushed it."""
+    return (s.on_list[m] & (s.large[i] == Range.MAPPED)).implies(s.copy[m, i].is_some)
+
+
+@step
+def a_fault_repairs_what_is_missing(old: KernelSync, new: KernelSync, cpu: Cpu) -> Bool:
+    """When vmalloc_fault() returns, the process has init_mm's entry."""
+    done = ~vmalloc_fault.idle(old, cpu) & vmalloc_fault.idle(new, cpu)
+    m, i = old.fault.mm[cpu], old.fault.slot[cpu]
+    return done.implies(new.copy[m, i].is_some & (new.copy[m, i] == new.reference[i]))
+
+
+@step
+def tables_off_the_list_rest(old: KernelSync, new: KernelSync, m: Mm, i: PmdSlot) -> Bool:
+    """Nobody writes to the tables of a process that is not on pgd_list."""
+    return (~old.on_list[m] & ~new.on_list[m]).implies(new.copy[m, i] == old.copy[m, i])
 
 
 @always
@@ -164,9 +186,10 @@ def what_was_visited_is_synced(s: KernelSync, cpu: Cpu, m: Mm) -> Bool:
 
 @always
 def faults_write_what_init_mm_has(s: KernelSync, cpu: Cpu) -> Bool:
-    """What a fault has read is in init_mm until it is written, in a process that is there."""
-    same = s.fault.entry[cpu] == s.reference[s.fault.slot[cpu]]
-    read = same & s.fault.entry[cpu].is_some & s.on_list[s.fault.mm[cpu]]
+    """What a fault has read is a PTE page, in init_mm until it is written, and its process is there."""
+    entry = s.fault.entry[cpu]
+    same = entry.is_some & (entry == s.reference[s.fault.slot[cpu]]) & ~s.is_large[entry.value]
+    read = same & s.on_list[s.fault.mm[cpu]]
     return (~vmalloc_fault.idle(s, cpu)).implies(read)
 
 
@@ -189,3 +212,29 @@ def an_entry_is_used_again(s: KernelSync, m: Mm, i: PmdSlot, j: PteSlot) -> Bool
     """Everything is free again, but the PTE page stays, in a process, too."""
     free = (s.small[i, j] == Range.FREE) & (s.large[i] == Range.FREE)
     return free & s.on_list[m] & s.copy[m, i].is_some & ~s.pgd_lock.now
+
+
+@sometimes
+def a_large_range_is_free_again(s: KernelSync, m: Mm, n: Mm, i: PmdSlot, j: PteSlot) -> Bool:
+    """A large page has been unmapped, and other processes live than had it."""
+    had = ~s.on_list[m] & s.copy[m, i].is_some & s.is_large[s.copy[m, i].value]
+    free = (s.large[i] == Range.FREE) & (s.small[i, j] == Range.FREE)
+    return had & free & s.on_list[n] & ~s.pgd_lock.now
+
+
+@sometimes
+def a_pte_page_was_pushed(s: KernelSync, cpu: Cpu, m: Mm) -> Bool:
+    """A call that maps small pages has been to a process."""
+    return vmap_range.at(s, cpu, _step(vmap_range, "succeed")) & s.walk.visited[cpu, m]
+
+
+@sometimes
+def a_large_page_was_pushed(s: KernelSync, cpu: Cpu, m: Mm) -> Bool:
+    """A call that maps a large page has been to a process."""
+    return ioremap_large.at(s, cpu, _step(ioremap_large, "succeed")) & s.walk.visited[cpu, m]
+
+
+@sometimes
+def an_absence_was_pushed(s: KernelSync, cpu: Cpu, m: Mm) -> Bool:
+    """A call that unmaps a large page has been to a process."""
+    return iounmap_large.at(s, cpu, _step(iounmap_large, "free_vmap_area")) & s.walk.visited[cpu, m]

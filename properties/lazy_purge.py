@@ -11,7 +11,7 @@ Not covered: how large the flushed range is, the threshold, debug_pagealloc, whi
 
 from __future__ import annotations
 
-from mapproof.model.language import Bool, always, sometimes
+from mapproof.model.language import Bool, always, sometimes, step
 from mapproof.model.machine.sorts import Cpu, Va
 from mapproof.model.operations.lazy_purge import LazyPurge, purge
 from mapproof.model.operations.vmalloc import Area
@@ -64,8 +64,23 @@ def a_range_is_queued_during_a_purge(s: LazyPurge, by: Cpu, va: Va) -> Bool:
     return purge.at(s, by, purge.steps[2]) & (s.area[va] == Area.LAZY) & ~s.purge.listed[by, va]
 
 
+@step
+def purges_free_what_they_list(old: LazyPurge, new: LazyPurge, cpu: Cpu, va: Va) -> Bool:
+    """When a purge is over, what it has listed is free, and so is the lock."""
+    over = ~purge.idle(old, cpu) & purge.idle(new, cpu)
+    listed = old.purge.listed[cpu, va].implies(new.area[va] == Area.FREE)
+    return over.implies(listed & ~new.vmap_purge_lock.now)
+
+
+@step
+def purges_list_all_that_is_queued(old: LazyPurge, new: LazyPurge, cpu: Cpu, va: Va) -> Bool:
+    """A purge that begins lists every range that waits."""
+    begins = purge.idle(old, cpu) & ~purge.idle(new, cpu)
+    return (begins & (old.area[va] == Area.LAZY)).implies(new.purge.listed[cpu, va])
+
+
 @sometimes
-def a_purged_range_is_free(s: LazyPurge, va: Va, other: Va) -> Bool:
-    """After a purge one range is free and another in use."""
-    free = (s.area[va] == Area.FREE) & (s.area[other] == Area.BUSY)
-    return free & ~s.vmap_purge_lock.now
+def a_purge_is_almost_over(s: LazyPurge, by: Cpu, a: Cpu, b: Cpu, va: Va) -> Bool:
+    """Two CPUs have answered a purge of a range."""
+    answered = ~s.purge.waits_for[by, a] & ~s.purge.waits_for[by, b] & (a != b)
+    return purge.at(s, by, purge.steps[2]) & answered & s.purge.listed[by, va]

@@ -36,13 +36,12 @@ class Below(Sort):
 
 
 class Range(Enumeration):
-    """The state of a range of addresses: free, allocated and being mapped or unmapped, returned to its
-    user, or waiting for the purge."""
+    """The state of a range of addresses: free, allocated and being mapped or unmapped, or returned to
+    its user.  (What is unmapped waits for the purge before it is free; lazy_purge has that.)"""
 
     FREE: Range
     TAKEN: Range
     MAPPED: Range
-    LAZY: Range
 
 
 class Call(Locals):
@@ -177,7 +176,7 @@ def _vmap_range(*, skips_push_on_error: bool) -> Procedure:
 
     def fail(s: KernelSync, cpu: Cpu) -> Step:
         """A later page of the range could not be mapped: the caller unmaps and frees the range."""
-        freed = s.small.set((s.call.slot[cpu], s.call.page[cpu]), Range.LAZY)
+        freed = s.small.set((s.call.slot[cpu], s.call.page[cpu]), Range.FREE)
         return Step(when=TRUE, then=[freed])
 
     procedure.step(to="lock")(populate)
@@ -226,16 +225,15 @@ def succeed(s: KernelSync, cpu: Cpu) -> Step:
 iounmap_large = Procedure(
     "iounmap_large",
     kernel="mm/vmalloc.c: vunmap_range_noflush(), pmd_clear_huge(), free_vmap_area_noflush()",
-    doc="Clear the entry of a large page, push its absence, and queue the range for the purge.",
+    doc="Clear the entry of a large page, push its absence, and free the range.",
 )
 
 
 @iounmap_large.step(to="lock")
 def pmd_clear_huge(s: KernelSync, cpu: Cpu, i: PmdSlot) -> Step:
-    """Clear the entry in init_mm; its user is not in a fault on it."""
-    unused = forall(Cpu, lambda c: vmalloc_fault.idle(s, c) | (s.fault.slot[c] != i))
+    """Clear the entry in init_mm."""
     return Step(
-        when=(s.large[i] == Range.MAPPED) & unused,
+        when=s.large[i] == Range.MAPPED,
         then=[
             s.large.set(i, Range.TAKEN),
             s.reference.set(i, NONE),
@@ -250,26 +248,14 @@ _add_push(iounmap_large, to="free_vmap_area")
 
 @iounmap_large.step(at="free_vmap_area")
 def free_vmap_area(s: KernelSync, cpu: Cpu) -> Step:
-    """Queue the range for the purge."""
-    return Step(when=TRUE, then=[s.large.set(s.call.slot[cpu], Range.LAZY)])
+    """The range is free, when the purge has been."""
+    return Step(when=TRUE, then=[s.large.set(s.call.slot[cpu], Range.FREE)])
 
 
 @operation(kernel="mm/vmalloc.c: vunmap_pte_range(), free_vmap_area_noflush()")
 def vunmap(s: KernelSync, i: PmdSlot, j: PteSlot) -> Step:
-    """Clear the PTEs of a range and queue it.  The PTE page stays, so that there is nothing to push."""
-    return Step(when=s.small[i, j] == Range.MAPPED, then=[s.small.set((i, j), Range.LAZY)])
-
-
-@operation(kernel="mm/vmalloc.c: __purge_vmap_area_lazy()")
-def purge(s: KernelSync, i: PmdSlot, j: PteSlot) -> Step:
-    """flush_tlb_kernel_range(), and what was queued is free."""
-    return Step(when=s.small[i, j] == Range.LAZY, then=[s.small.set((i, j), Range.FREE)])
-
-
-@operation(kernel="mm/vmalloc.c: __purge_vmap_area_lazy()")
-def purge_large(s: KernelSync, i: PmdSlot) -> Step:
-    """The same for the range of a large page."""
-    return Step(when=s.large[i] == Range.LAZY, then=[s.large.set(i, Range.FREE)])
+    """Clear the PTEs of a range and free it.  The PTE page stays, so that there is nothing to push."""
+    return Step(when=s.small[i, j] == Range.MAPPED, then=[s.small.set((i, j), Range.FREE)])
 
 
 # Pull.
