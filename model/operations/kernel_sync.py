@@ -124,7 +124,7 @@ def _add_push(procedure: Procedure, to: str) -> None:
         synced = s.copy.fill(
             lambda n, k: s.reference[k], lambda n, k: (n == m) & (k == i) & differs
         )
-        return Step(when=s.may_visit(cpu, m), then=[synced, s.visit(cpu, m)])
+        return Step(when=s.on_list[m], then=[synced, s.visit(cpu, m)])
 
     def unlock(s: KernelSync, cpu: Cpu) -> Step:
         """The end of the list."""

@@ -28,12 +28,8 @@ class PgdList(State):
         forget = self.walk.visited.fill(lambda c, m: FALSE, lambda c, m: c == cpu)
         return [self.pgd_lock.become(TRUE), forget]
 
-    def may_visit(self, cpu: Cpu, m: Mm) -> Bool:
-        """The process is on the list, and its turn has not been."""
-        return self.on_list[m] & ~self.walk.visited[cpu, m]
-
     def visit(self, cpu: Cpu, m: Mm) -> Update:
-        """Go on to the next one."""
+        """The process has been visited; another is next."""
         return self.walk.visited.set((cpu, m), TRUE)
 
     def walk_is_over(self, cpu: Cpu) -> Bool:
