@@ -143,9 +143,9 @@ def removed_memory_leaves_its_entry(s: Hotplug, m: Mm, i: PgdSlot, x: Section) -
 
 @sometimes
 def an_exited_process_keeps_its_entries(s: Hotplug, m: Mm, x: Section) -> Bool:
-    """A process has left pgd_list, and memory is in use that it does not map."""
-    used = (s.memory[x] == Memory.ONLINE) & s.copy[m, s.direct[x]].is_none
-    return ~s.on_list[m] & used & s.copy[m, s.vmemmap[x]].is_some
+    """A process has left pgd_list, and its tables still map memory in use."""
+    used = (s.memory[x] == Memory.ONLINE) & s.copy[m, s.direct[x]].is_some
+    return ~s.on_list[m] & used
 
 
 @sometimes
