@@ -91,8 +91,8 @@ def purges_take_turns_with_blocks(s: VmapBlocks, a: Cpu, b: Cpu, block: Block) -
 
 @always
 def what_is_owed_is_flushed(s: VmapBlocks, cpu: Cpu, va: Va) -> Bool:
-    """A slice that had been unmapped at the call stays dirty; when its block has been looked at, it is in
-    the range to flush, or its block is queued, and listed in the end."""
+    """A slice that had been unmapped at the call stays dirty; when its block has been looked at, it is
+    in the range to flush, or its block is queued, and listed in the end."""
     owed = s.aliases.owed[cpu, va]
     b = s.block_of[va]
     working = ~vm_unmap_aliases.idle(s, cpu)

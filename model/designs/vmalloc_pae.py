@@ -141,3 +141,11 @@ vmalloc_pae_additions_only = vmalloc_pae_additions_only.but(
     operations=[*vmalloc_pae_2019.operations, op.purge_without_sync],
     lemmas=(linked_tables_are_in_use,),
 )
+
+vmalloc_pae_free_pte_page = vmalloc_pae_2019.replacing(
+    op.ioremap_huge,
+    op.ioremap_huge_over_table,
+    name="vmalloc-pae-free-pte-page",
+    doc="""vmalloc-pae-2019, but a large page may take the place of a PTE page, which is freed while
+other processes have entries that lead to it (defect V-09).""",
+)

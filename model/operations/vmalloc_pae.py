@@ -121,6 +121,27 @@ def ioremap_huge(s: Pae, i: PmdSlot, f: Frame) -> Step:
     )
 
 
+# V-09: what x86-64 does, on tables that are not shared.
+@operation(
+    kernel="lib/ioremap.c: ioremap_try_huge_pmd(), arch/x86/mm/pgtable.c: pmd_free_pte_page()",
+    name="ioremap_huge",
+)
+def ioremap_huge_over_table(s: Pae, i: PmdSlot, f: Frame) -> Step:
+    """Map a range in use by one large leaf, in the reference tables; a PTE page that is there, and
+    empty, is unlinked there, flushed, and freed."""
+    entry = s.reference(i)
+    table = entry.present & entry.table.is_some
+    clear = forall(PteSlot, lambda j: s.pte.none(entry.table.value, j))
+    ready = s.pmd.none(s.init_pmd[()], i) | (table & clear)
+    return Step(
+        when=(s.area[i] == Area.BUSY) & ready,
+        then=[
+            *s.pmd.set_entry(s.init_pmd[()], i, KERNEL_PAGE.but(leaf=some(f))),
+            s.in_use.fill(lambda t: FALSE, lambda t: table & (entry.table == t)),
+        ],
+    )
+
+
 @operation(kernel="mm/memory.c: __pte_alloc_kernel(), pmd_populate_kernel()")
 def pmd_populate(s: Pae, i: PmdSlot, t: Pte) -> Step:
     """Link a new PTE page for a range in use, in the reference tables only."""

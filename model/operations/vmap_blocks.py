@@ -236,7 +236,7 @@ def _vm_unmap_aliases(*, sees: Callable[[VmapBlocks, Block], Bool]) -> Procedure
         fragmented = s.every(b, Slice.UNUSED, Slice.DIRTY) & ~s.every(b, Slice.DIRTY)
         return Step(
             when=(s.life[b] == Life.ALIVE) & fragmented,
-            then=[s.life.set(b, Life.LAZY), s.aliases.visited.set((cpu, b), TRUE)],
+            then=[s.life.set(b, Life.LAZY)],
         )
 
     def flush_tlb_kernel_range(s: VmapBlocks, cpu: Cpu) -> Step:
