@@ -148,4 +148,4 @@ vmalloc_pae_free_pte_page = vmalloc_pae_2019.replacing(
     name="vmalloc-pae-free-pte-page",
     doc="""vmalloc-pae-2019, but a large page may take the place of a PTE page, which is freed while
 other processes have entries that lead to it (defect V-09).""",
-)
+).but(name="vmalloc-pae-free-pte-page", lemmas=())
