@@ -68,11 +68,13 @@ def tables_are_not_lost(old: HugeVmap, new: HugeVmap, cpu: Cpu) -> Bool:
 
 @step
 def tables_are_unlinked_to_be_freed(old: HugeVmap, new: HugeVmap, i: PmdSlot, cpu: Cpu) -> Bool:
-    """A PTE page that is in no entry any more is one that somebody is about to free."""
+    """A PTE page that is in no entry any more is one that somebody is about to free, and entries change
+    only while their range is in use."""
     lost = old.link[i].is_some & (new.link[i] != old.link[i])
     begins = ~_frees(old, cpu) & _frees(new, cpu) & (new.call.slot[cpu] == i)
     kept = begins.implies(lost & (new.call.table[cpu] == old.link[i].value))
-    return kept & lost.implies(new.link[i].is_none & ~old.mapped[i])
+    used = (new.link[i] != old.link[i]).implies(old.area[i] == Area.BUSY)
+    return kept & used & lost.implies(new.link[i].is_none & ~old.mapped[i])
 
 
 @always
@@ -124,6 +126,12 @@ def large_pages_are_mapped(old: HugeVmap, new: HugeVmap, cpu: Cpu) -> Bool:
 
 
 @step
+def walkers_unlock(old: HugeVmap, new: HugeVmap, cpu: Cpu) -> Bool:
+    """When ptdump returns, the lock is free."""
+    return (~ptdump.idle(old, cpu) & ptdump.idle(new, cpu)).implies(~new.writing.now)
+
+
+@step
 def ranges_go_round_as_a_whole(old: HugeVmap, new: HugeVmap, i: PmdSlot) -> Bool:
     """A range is taken when it is free, unmapped when it is in use, freed when it was unmapped."""
     a, b = old.area[i], new.area[i]
@@ -162,3 +170,9 @@ def an_old_table_is_cached(s: HugeVmap, cpu: Cpu, i: PmdSlot) -> Bool:
 def a_large_page_has_its_first_use(s: HugeVmap, cpu: Cpu) -> Bool:
     """A large page is about to be mapped where nothing was, and nobody has the lock."""
     return vmap_try_huge_pmd.at(s, cpu, _SET) & ~s.reading[cpu]
+
+
+@sometimes
+def pages_are_mapped_by_a_table(s: HugeVmap, i: PmdSlot, cpu: Cpu) -> Bool:
+    """Pages are mapped by a PTE page, and a CPU knows the way there."""
+    return s.mapped[i] & s.pmd_cache[cpu, i].is_some

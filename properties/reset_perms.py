@@ -53,7 +53,7 @@ def rights_follow_vfree(s: ResetPerms, cpu: Cpu) -> Bool:
 
 @always
 def answers_mean_no_old_rights(s: ResetPerms, by: Cpu, cpu: Cpu) -> Bool:
-    """A CPU that has answered has nothing cached of the alias, or the new rights, when they are there."""
+    """A CPU that has answered has nothing cached of the alias, or the new rights, in the end."""
     cached = s.tlb[cpu, s.vfree.page[by]]
     answered = vfree.at(s, by, _DEFAULT) & ~s.vfree.waits_for[by, cpu]
     reset = vfree.at(s, by, _FREE) & cached.is_some
