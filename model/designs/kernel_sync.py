@@ -33,3 +33,11 @@ kernel_sync_error_path = kernel_sync_pae.replacing(
     name="kernel-sync-error-path",
     doc="kernel-sync-pae, but a call that fails returns without the push (defect V-06).",
 )
+
+kernel_sync_push_only = kernel_sync_pae.replacing(
+    op.vmalloc_fault,
+    op.vmalloc_fault_unhandled,
+    name="kernel-sync-push-only",
+    doc="""kernel-sync-pae without vmalloc_fault(): who finds an entry filled has nothing to push, and
+returns before the one who filled it has pushed (defect V-19).""",
+)
