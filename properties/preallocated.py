@@ -34,6 +34,18 @@ def everything_is_reached_without_a_fault(s: Preallocated, m: Mm, i: Slot, e: En
 
 
 @always
+def nothing_is_left_to_allocate(s: Preallocated, i: Slot) -> Bool:
+    """After the boot every entry has its page."""
+    return s.booted.now.implies(s.reference[i] == s.page_of[i])
+
+
+@always
+def ranges_in_use_are_mapped_below(s: Preallocated, i: Slot, e: Entry) -> Bool:
+    """A range is mapped if it is in use, and not otherwise."""
+    return s.taken[i, e] == s.below[s.page_of[i], e].is_some
+
+
+@always
 def tables_are_empty_until_they_are_used(s: Preallocated, t: Table, e: Entry) -> Bool:
     """Nothing is mapped, and there is no process, before the boot is over."""
     return (~s.booted.now).implies(s.below[t, e].is_none)

@@ -89,13 +89,18 @@ STORIES = [
         "copies_agree_or_fault",
         (*HUGE, "vmalloc_fault", "vunmap", "purge_without_sync", "alloc_vmap_area"),
     ),
-    Story("vmalloc-no-preallocation", "processes_have_every_entry", ("mem_init", "fork", "vmap")),
+    Story(
+        "vmalloc-no-preallocation",
+        "processes_have_every_entry",
+        ("mem_init", "fork", "alloc_track"),
+    ),
     Story(
         "vmalloc-no-preallocation",
         "everything_is_reached_without_a_fault",
-        ("mem_init", "fork", "vmap"),
+        ("mem_init", "fork", "alloc_track", "vmap"),
     ),
-    Story("vmalloc-no-preallocation", "linked_entries_stay", ("mem_init", "vmap")),
+    Story("vmalloc-no-preallocation", "nothing_is_left_to_allocate", ("mem_init",)),
+    Story("vmalloc-no-preallocation", "linked_entries_stay", ("mem_init", "alloc_track")),
     Story(
         "vmalloc-32-preallocated-large",
         "processes_have_every_entry",
@@ -104,7 +109,12 @@ STORIES = [
     Story(
         "vmalloc-32-preallocated-large",
         "everything_is_reached_without_a_fault",
-        ("preallocate", "mem_init", "ioremap_large", "fork", "vmap"),
+        ("preallocate", "mem_init", "ioremap_large", "fork", "alloc_track", "vmap"),
+    ),
+    Story(
+        "vmalloc-32-preallocated-large",
+        "nothing_is_left_to_allocate",
+        ("preallocate", "mem_init", "ioremap_large"),
     ),
     Story(
         "vmalloc-32-preallocated-large",

@@ -51,6 +51,10 @@ vmalloc_no_preallocation = vmalloc_4_level.replacing(
     doc="""vmalloc-4-level with entries that are filled when they are needed and neither pushed nor
 pulled: what preallocation is for.""",
 )
+vmalloc_no_preallocation = vmalloc_no_preallocation.but(
+    name=vmalloc_no_preallocation.name,
+    operations=[*vmalloc_no_preallocation.operations, op.alloc_track],
+)
 
 vmalloc_32_preallocated = vmalloc_4_level.but(
     name="vmalloc-32-preallocated",
@@ -64,7 +68,7 @@ large pages.""",
 
 vmalloc_32_preallocated_large = vmalloc_32_preallocated.but(
     name="vmalloc-32-preallocated-large",
-    operations=[*vmalloc_32_preallocated.operations, op.ioremap_large],
+    operations=[*vmalloc_32_preallocated.operations, op.alloc_track, op.ioremap_large],
     doc="""vmalloc-32-preallocated, but a large page may take the place of a PTE page that is empty:
 entries change again, and there is nobody to push that.""",
 )

@@ -47,12 +47,14 @@ class Entry(Sort):
 
 
 class Preallocated(State):
-    """reference, copy: the entries of init_mm and of processes.  below: what the table pages map.
-    page_of: the page that boot allocates for a slot.  booted: mem_init() is over."""
+    """reference, copy: the entries of init_mm and of processes.  below: what the table pages map;
+    taken: the range is in use.  page_of: the page that boot allocates for a slot.  booted: mem_init()
+    is over."""
 
     reference: Map[Slot, Opt[Table]]
     copy: Map[tuple[Mm, Slot], Opt[Table]]
     below: Map[tuple[Table, Entry], Opt[Frame]]
+    taken: Map[tuple[Slot, Entry], Bool]
     on_list: Map[Mm, Bool]
     booted: Var[Bool]
     page_of: Fun[Slot, Table] = given(lambda scope, i: i)
@@ -110,6 +112,7 @@ def boot(s: Preallocated) -> Step:
             s.reference.fill(lambda i: NONE),
             s.copy.fill(lambda m, i: NONE),
             s.below.fill(lambda t, e: NONE),
+            s.taken.fill(lambda i, e: FALSE),
             s.on_list.fill(lambda m: FALSE),
             s.booted.become(FALSE),
         ],
@@ -154,21 +157,31 @@ def exit_mm(s: Preallocated, m: Mm) -> Step:
     return Step(when=s.on_list[m], then=[s.on_list.set(m, FALSE)])
 
 
-@operation(kernel="mm/vmalloc.c: vmap_range_noflush(), p4d_alloc_track(), pud_alloc_track()")
+@operation(kernel="mm/vmalloc.c: alloc_vmap_area(), vmap_range_noflush()")
 def vmap(s: Preallocated, i: Slot, e: Entry, f: Frame) -> Step:
-    """Map something below an entry; where there is no page, one is linked, in init_mm."""
-    t = s.page_of[i]
+    """Take a free range and map something there, by the page that is below the entry."""
+    ready = s.booted.now & s.reference[i].is_some & ~s.taken[i, e]
     return Step(
-        when=s.booted.now & s.below[t, e].is_none,
-        then=[s.reference.set(i, some(t)), s.below.set((t, e), some(f))],
+        when=ready,
+        then=[s.taken.set((i, e), TRUE), s.below.set((s.page_of[i], e), some(f))],
     )
 
 
-@operation(kernel="mm/vmalloc.c: vunmap_range_noflush()")
+@operation(kernel="mm/vmalloc.c: vunmap_range_noflush(), free_vmap_area_noflush()")
 def vunmap(s: Preallocated, i: Slot, e: Entry) -> Step:
-    """Unmap it; table pages stay."""
-    t = s.page_of[i]
-    return Step(when=s.below[t, e].is_some, then=[s.below.set((t, e), NONE)])
+    """Unmap a range and free it; table pages stay."""
+    return Step(
+        when=s.taken[i, e],
+        then=[s.taken.set((i, e), FALSE), s.below.set((s.page_of[i], e), NONE)],
+    )
+
+
+# Only where something is left to allocate.
+@operation(kernel="mm/memory.c: p4d_alloc_track(), pud_alloc_track()")
+def alloc_track(s: Preallocated, i: Slot) -> Step:
+    """Mapping needs a page below an entry that has none: link one, in init_mm."""
+    empty = s.booted.now & s.reference[i].is_none
+    return Step(when=empty, then=[s.reference.set(i, some(s.page_of[i]))])
 
 
 @operation(kernel="arch/x86/mm/pgtable.c: pmd_free_pte_page(), pmd_set_huge()")
