@@ -8,7 +8,7 @@ page that is forgotten is lost.
 Kernel precedent: 5e0fb5df2ee8 ("x86/mm: Add TLB purge to free pmd/pte page interfaces"), T. Kani;
 "mm/vmalloc: acquire init_mm lock on huge vmap to avoid ptdump UAF", 6.1.184.
 Smallest counterexample: cache the way, clear the entry, free the page (huge-vmap-no-flush).
-Not covered: PMD pages in the place of a PUD entry (pud_free_pmd_page()), translations of pages,
+Not covered: two levels of tables below a PUD entry (huge_pud has them), translations of pages,
 other walkers.
 """
 
