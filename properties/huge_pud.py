@@ -11,7 +11,7 @@ Not covered: ptdump and its lock (huge_vmap has them), translations of pages.
 from __future__ import annotations
 
 from mapproof.model.language import Bool, always, sometimes, step
-from mapproof.model.machine.sorts import Cpu, Pmd, PmdSlot, PudSlot
+from mapproof.model.machine.sorts import Cpu, Pmd, PmdSlot, Pte, PudSlot
 from mapproof.model.operations.huge_pud import HugePud, pud_free_pmd_page
 from mapproof.model.operations.lazy import Use
 
@@ -145,7 +145,8 @@ def tables_are_freed_before_the_large_page(old: HugePud, new: HugePud, cpu: Cpu)
     """When the call returns, the PMD page is free, and a large page is mapped."""
     done = ~pud_free_pmd_page.idle(old, cpu) & pud_free_pmd_page.idle(new, cpu)
     freed = new.pmd_use[old.call.page[cpu]] == Use.FREE
-    return done.implies(freed & new.large[old.call.slot[cpu]])
+    i = old.call.slot[cpu]
+    return done.implies(freed & new.large[i] & ~new.busy[i])
 
 
 @step
@@ -154,6 +155,18 @@ def saved_pages_are_freed(old: HugePud, new: HugePud, cpu: Cpu, k: PmdSlot) -> B
     freed = pud_free_pmd_page.at(old, cpu, _FREE) & ~pud_free_pmd_page.at(new, cpu, _FREE)
     t = old.call.saved[cpu, k]
     return (freed & t.is_some).implies(new.pte_use[t.value] == Use.FREE)
+
+
+@step
+def tables_are_saved_or_linked(old: HugePud, new: HugePud, cpu: Cpu, p: Pmd, k: PmdSlot) -> Bool:
+    """What has been saved stays saved until it is freed, and a PMD entry is cleared before it leads
+    elsewhere."""
+    working = ~pud_free_pmd_page.idle(old, cpu) & ~pud_free_pmd_page.idle(new, cpu)
+    saved = (working & old.call.visited[cpu, k]).implies(
+        new.call.saved[cpu, k] == old.call.saved[cpu, k]
+    )
+    both = old.pmd[p, k].is_some & new.pmd[p, k].is_some
+    return saved & both.implies(old.pmd[p, k] == new.pmd[p, k])
 
 
 @sometimes
@@ -165,6 +178,6 @@ def a_way_is_cached_while_it_is_freed(s: HugePud, by: Cpu, cpu: Cpu, k: PmdSlot)
 
 
 @sometimes
-def freed_tables_are_data(s: HugePud, i: PudSlot, p: Pmd) -> Bool:
-    """A large page is mapped, and a page is data."""
-    return s.large[i] & (s.pmd_use[p] == Use.DATA)
+def freed_tables_are_data(s: HugePud, i: PudSlot, p: Pmd, t: Pte) -> Bool:
+    """A large page is mapped, and pages are data."""
+    return s.large[i] & (s.pmd_use[p] == Use.DATA) & (s.pte_use[t] == Use.DATA)
