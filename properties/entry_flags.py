@@ -15,7 +15,8 @@ from __future__ import annotations
 
 from mapproof.model.language import Bool, always, some
 from mapproof.model.machine.sorts import Pgd, PgdSlot, Pmd, PmdSlot, Pte, PteSlot
-from mapproof.model.operations.vmalloc import KERNEL_PAGE, KERNEL_TABLE, X8664, Kernel
+from mapproof.model.operations.vmalloc import KERNEL_PAGE, KERNEL_TABLE, Kernel
+from mapproof.model.operations.vmalloc_x86_64 import X8664
 
 
 @always

@@ -4,15 +4,17 @@ What it checks: no present entry leads to a table page that is not allocated; a 
 when nothing is mapped by it, and is linked at one place.
 Why it matters: a freed table page is reused for anything; the processor goes on reading it as entries.
 Kernel precedent: 5e0fb5df2ee8 ("x86/mm: Add TLB purge to free pmd/pte page interfaces").
-Smallest counterexample: none of the designs here frees a table page that is still linked.
-Not covered: paging-structure caches, lockless walkers, pages of other levels.
+Smallest counterexample: a fault, then a large page over a table (vmalloc-pae-free-pte-page).
+Not covered: paging-structure caches (huge_vmap has them), lockless walkers, pages of other levels.
 """
 
 from __future__ import annotations
 
 from mapproof.model.language import Bool, always, sometimes, step
 from mapproof.model.machine.sorts import Cpu, Pmd, PmdSlot, Pte, PteSlot
-from mapproof.model.operations.vmalloc import Kernel, Pae, X8664Huge, ioremap_huge_64
+from mapproof.model.operations.vmalloc import Kernel
+from mapproof.model.operations.vmalloc_pae import Pae
+from mapproof.model.operations.vmalloc_x86_64 import X8664Huge, ioremap_huge_64
 
 
 @always

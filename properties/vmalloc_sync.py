@@ -15,7 +15,9 @@ from __future__ import annotations
 
 from mapproof.model.language import Bool, always, sometimes, step
 from mapproof.model.machine.sorts import Cpu, Mm, PgdSlot, Pmd, PmdSlot, Pte, PteSlot
-from mapproof.model.operations.vmalloc import X8664, Area, Kernel, Pae
+from mapproof.model.operations.vmalloc import Area, Kernel
+from mapproof.model.operations.vmalloc_pae import Pae
+from mapproof.model.operations.vmalloc_x86_64 import X8664
 
 
 @always

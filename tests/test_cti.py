@@ -108,7 +108,7 @@ def test_text_is_not_that_of_a_bug() -> None:
 def test_other_claims_are_named_with_what_breaks_them(tmp_path: Path) -> None:
     file = tmp_path / "bare.py"
     file.write_text(
-        "from mapproof.model.designs.vmalloc import vmalloc_pae_2019\n"
+        "from mapproof.model.designs.vmalloc_pae import vmalloc_pae_2019\n"
         "bare = vmalloc_pae_2019.but(name='bare', lemmas=[])\n"
     )
     said = " ".join(run("check", str(file), "--lemmas", "given").split())

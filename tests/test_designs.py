@@ -39,6 +39,20 @@ PURGE = (
     "purge_vmap_area_lazy.free",
 )
 
+STALE = ("ioremap", "fork", "iounmap")
+FLUSH = (
+    "purge_vmap_area_lazy.begin",
+    "purge_vmap_area_lazy.ask",
+    "do_kernel_range_flush",
+    "purge_vmap_area_lazy.answered",
+)
+PUSH = (
+    "purge_vmap_area_lazy.lock",
+    "purge_vmap_area_lazy.sync_one",
+    "purge_vmap_area_lazy.unlock",
+    "purge_vmap_area_lazy.free",
+)
+
 STORIES = [
     Story("kpt-buggy", "P1", ("kalloc", "kaiser_add_any")),
     Story("kpt-buggy", "SAFE", ("kalloc", "kaiser_add_any")),
@@ -74,6 +88,58 @@ STORIES = [
         "vmalloc-pae-additions-only",
         "copies_agree_or_fault",
         (*HUGE, "vmalloc_fault", "vunmap", "purge_without_sync", "alloc_vmap_area"),
+    ),
+    Story(
+        "vmalloc-no-preallocation",
+        "processes_have_every_entry",
+        ("mem_init", "fork", "alloc_track"),
+    ),
+    Story(
+        "vmalloc-no-preallocation",
+        "everything_is_reached_without_a_fault",
+        ("mem_init", "fork", "alloc_track", "vmap"),
+    ),
+    Story("vmalloc-no-preallocation", "nothing_is_left_to_allocate", ("mem_init",)),
+    Story("vmalloc-no-preallocation", "linked_entries_stay", ("mem_init", "alloc_track")),
+    Story(
+        "vmalloc-32-preallocated-large",
+        "processes_have_every_entry",
+        ("preallocate", "mem_init", "fork", "ioremap_large"),
+    ),
+    Story(
+        "vmalloc-32-preallocated-large",
+        "everything_is_reached_without_a_fault",
+        ("preallocate", "mem_init", "ioremap_large", "fork", "alloc_track", "vmap"),
+    ),
+    Story(
+        "vmalloc-32-preallocated-large",
+        "nothing_is_left_to_allocate",
+        ("preallocate", "mem_init", "ioremap_large"),
+    ),
+    Story(
+        "vmalloc-32-preallocated-large",
+        "linked_entries_stay",
+        ("preallocate", "mem_init", "ioremap_large"),
+    ),
+    Story(
+        "flush-sync-last",
+        "free_ranges_are_nowhere",
+        (*STALE, *FLUSH, "switch_mm", "fill_tlb", *PUSH),
+    ),
+    Story(
+        "flush-sync-last",
+        "used_ranges_are_init_mms",
+        (*STALE, *FLUSH, "switch_mm", "fill_tlb", *PUSH, "ioremap"),
+    ),
+    Story(
+        "flush-sync-last",
+        "pushed_ranges_are_in_no_table",
+        (*STALE, "purge_vmap_area_lazy.begin"),
+    ),
+    Story(
+        "flush-sync-last",
+        "who_has_flushed_cannot_refill",
+        (*STALE, *FLUSH[:-1], "switch_mm", "fill_tlb"),
     ),
     Story("vmalloc-pae-break-early", "no_stale_copy_on_reuse", (*HUGE, "fork", "vunmap", *PURGE)),
     Story(

@@ -16,12 +16,13 @@ from hypothesis import strategies as st
 
 from mapproof.catalog import Catalog
 from mapproof.lemma_text import Page, Written, with_names, written
-from mapproof.model.designs.vmalloc import vmalloc_pae_2019
+from mapproof.model.designs.vmalloc_pae import vmalloc_pae_2019
 from mapproof.model.language import Bool, Design, Property, always, forall
 from mapproof.model.language.concrete import Machine
 from mapproof.model.language.nodes import Node, eq, negate, nodes_of, show, substitute, var
 from mapproof.model.machine.sorts import Cpu, Mm, Pmd, PmdSlot
-from mapproof.model.operations.vmalloc import Area, Pae, purge_with_sync
+from mapproof.model.operations.vmalloc import Area
+from mapproof.model.operations.vmalloc_pae import Pae, purge_with_sync
 from mapproof.proofs.check import Options, check
 from mapproof.proofs.lemma import Lemma
 from mapproof.proofs.samples import uninterpreted
