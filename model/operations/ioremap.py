@@ -7,8 +7,6 @@ is unmapped are used again only after a purge has flushed them.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from ..language import (
     FALSE,
     NONE,
@@ -47,13 +45,13 @@ class Call(Locals):
 
 
 class Ioremap(Memtypes):
-    """is_ram: some of the range is RAM of the allocator.  up_to_the_bit: what lies between its start and
-    its end with an encryption bit set, a very high address.  aliased: it is in the direct map; direct: with
-    which type.  area, leaf: an area's addresses, and the type of its leaves; leaving: iounmap() is at
-    it.  tlb: the type as CPUs have cached it."""
+    """is_ram: some of the range is RAM of the allocator.  up_to_the_bit: the other one is what lies
+    between its start and its end with an encryption bit set, a very high address.  aliased: it is in
+    the direct map; direct: with which type.  area, leaf: an area's addresses, and the type of its
+    leaves; leaving: iounmap() is at it.  tlb: the type as CPUs have cached it."""
 
     is_ram: Fun[Range, Bool]
-    up_to_the_bit: Fun[Range, Range]
+    up_to_the_bit: Fun[tuple[Range, Range], Bool]
     aliased: Fun[Range, Bool]
     direct: Map[Range, CacheType]
     area: Map[Mapper, Area]
@@ -110,37 +108,46 @@ def purge(s: Ioremap, m: Mapper) -> Step:
     )
 
 
-def _ioremap(
-    *,
-    checks_type: bool = True,
-    syncs: bool = True,
-    size: Callable[[Ioremap, Range], Range] = lambda s, r: r,
-) -> Procedure:
+def _reserve(
+    s: Ioremap, m: Mapper, r: Range, pcm: CacheType, new_pcm: CacheType, offered: Bool
+) -> Step:
+    """memtype_reserve() for a free area; reserved RAM has one mapping, and not write-back."""
+    known = (pcm == CacheType.WB) | (pcm == CacheType.WC) | (pcm == CacheType.UC_MINUS)
+
+    def alone(other: Mapper) -> Bool:
+        return ~(s.reserved[other] & s.overlaps[s.range[other], r])
+
+    flags = (pcm != CacheType.WB) & forall(Mapper, alone)
+    return Step(
+        when=(s.area[m] == Area.FREE) & known & offered & s.aliased[r].implies(flags),
+        then=[*s.reserve(m, r, new_pcm), s.call.pcm.set(m, pcm)],
+    )
+
+
+def _ioremap(*, checks_type: bool = True, syncs: bool = True, sizes: bool = True) -> Procedure:
     """Map a range.  checks_type: with the type that memtype_reserve() offers, not the one asked for.
-    syncs: the direct map gets it too.  size: what is mapped where a range was asked for."""
+    syncs: the direct map gets it too.  sizes: the size is that of the range."""
     procedure = Procedure(
         "ioremap",
         kernel="arch/x86/mm/ioremap.c: __ioremap_caller()",
         doc="Reserve a type for a range, take an area, change the direct map, map the range.",
     )
 
-    @procedure.step
     def memtype_reserve(
         s: Ioremap, m: Mapper, r: Range, pcm: CacheType, new_pcm: CacheType
     ) -> Step:
-        """Refuse RAM; reserve the range, of which reserved RAM has one mapping, not write-back."""
-        known = (pcm == CacheType.WB) | (pcm == CacheType.WC) | (pcm == CacheType.UC_MINUS)
+        """Refuse RAM; reserve the range."""
+        offered = s.reservable(r, pcm, new_pcm) if checks_type else new_pcm == pcm
+        return _reserve(s, m, r, pcm, new_pcm, ~s.is_ram[r] & offered)
 
-        def alone(other: Mapper) -> Bool:
-            return ~(s.reserved[other] & s.overlaps[s.range[other], r])
+    def memtype_reserve_to_the_bit(
+        s: Ioremap, m: Mapper, r: Range, pcm: CacheType, new_pcm: CacheType, huge: Range
+    ) -> Step:
+        """Refuse RAM; reserve what lies between the start and the end with the bit."""
+        offered = s.reservable(huge, pcm, new_pcm) & s.up_to_the_bit[r, huge]
+        return _reserve(s, m, huge, pcm, new_pcm, ~s.is_ram[r] & offered)
 
-        flags = (pcm != CacheType.WB) & forall(Mapper, alone)
-        offered = s.reservable(size(s, r), pcm, new_pcm) if checks_type else new_pcm == pcm
-        allowed = offered & ite(s.aliased[r], flags, TRUE)
-        return Step(
-            when=(s.area[m] == Area.FREE) & ~s.is_ram[r] & known & allowed,
-            then=[*s.reserve(m, size(s, r), new_pcm), s.call.pcm.set(m, pcm)],
-        )
+    procedure.step(memtype_reserve if sizes else memtype_reserve_to_the_bit)
 
     @procedure.step
     def get_vm_area(s: Ioremap, m: Mapper) -> Step:
@@ -228,4 +235,4 @@ def free_flushed(s: Ioremap, m: Mapper) -> Step:
 ioremap_as_asked = _ioremap(checks_type=False)
 ioremap_without_sync = _ioremap(syncs=False)
 # C-07: the size was computed when the start had lost the encryption bit, and the end still had it.
-ioremap_up_to_the_bit = _ioremap(size=lambda s, r: s.up_to_the_bit[r])
+ioremap_up_to_the_bit = _ioremap(sizes=False)
