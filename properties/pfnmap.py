@@ -14,11 +14,11 @@ between the steps of a fork(); RAM (see ram_mmap).
 
 from __future__ import annotations
 
-from mapproof.model.language import Bool, always, some, sometimes, step
+from mapproof.model.language import Bool, always, exists, some, sometimes, step
 from mapproof.model.machine.entries import CacheType
 from mapproof.model.machine.sorts import Cpu
 from mapproof.model.operations.memtype import Mapper
-from mapproof.model.operations.pfnmap import PfnMap, copy_page_range, remap_pfn_range
+from mapproof.model.operations.pfnmap import PfnMap, copy_page_range, munmap, remap_pfn_range
 
 
 @always
@@ -51,7 +51,26 @@ def vmas_that_are_gone_have_nothing(s: PfnMap, m: Mapper) -> Bool:
 def vmas_at_rest_are_mapped(s: PfnMap, m: Mapper) -> Bool:
     """In no call, a VMA is reserved and mapped; while munmap() is at it, no longer reserved."""
     mapped = s.leaf[m].is_some
-    return s.rests(m).implies(s.reserved[m] & mapped) & s.leaving[m].implies(~s.reserved[m])
+    outside = remap_pfn_range.idle(s, m) & copy_page_range.idle(s, m) & ~s.leaving[m]
+    return (s.alive[m] & outside).implies(s.reserved[m] & mapped) & s.leaving[m].implies(
+        ~s.reserved[m] & ~munmap.idle(s, m)
+    )
+
+
+@always
+def vmas_are_reserved_before_they_are_mapped(s: PfnMap, m: Mapper) -> Bool:
+    """While a VMA is set up, it has a reservation with the type that the leaves will get, which is
+    write-back only where that was asked for, and no leaf yet."""
+    under_way = ~(remap_pfn_range.idle(s, m) & copy_page_range.idle(s, m))
+    reserved = s.alive[m] & s.reserved[m] & (s.type[m] == s.prot.type[m])
+    asked = (s.type[m] == CacheType.WB).implies(s.prot.want[m] == CacheType.WB)
+    return under_way.implies(reserved & asked & s.leaf[m].is_none & ~s.leaving[m])
+
+
+@always
+def uncached_vmas_are_not_cached(s: PfnMap, m: Mapper) -> Bool:
+    """Who did not ask for write-back is not given it."""
+    return (s.leaf[m] == some(CacheType.WB)).implies(s.prot.want[m] == CacheType.WB)
 
 
 @always
@@ -76,6 +95,27 @@ def types_stay(old: PfnMap, new: PfnMap, m: Mapper) -> Bool:
 
 
 @step
+def children_begin_like_their_parents(old: PfnMap, new: PfnMap, m: Mapper) -> Bool:
+    """A child's VMA is of a range that somebody maps, with the same rights and the same type, whose
+    first page is no copy."""
+
+    def parent(n: Mapper) -> Bool:
+        rights = (new.is_private[m] == old.is_private[n]) & (new.writable[m] == old.writable[n])
+        same = (new.range[m] == old.range[n]) & (old.leaf[n] == some(new.prot.type[m]))
+        return rights & same & ~old.copied[n]
+
+    begins = copy_page_range.idle(old, m) & ~copy_page_range.idle(new, m)
+    return begins.implies(exists(Mapper, parent))
+
+
+@step
+def nobody_touches_what_leaves(old: PfnMap, new: PfnMap, m: Mapper) -> Bool:
+    """While munmap() is at a VMA, its pages and rights stay."""
+    stays = (old.copied[m] == new.copied[m]) & (old.writable[m] == new.writable[m])
+    return (old.leaving[m] & new.leaving[m]).implies(stays)
+
+
+@step
 def entries_go_with_their_vma(old: PfnMap, new: PfnMap, cpu: Cpu, m: Mapper) -> Bool:
     """A TLB entry goes when the VMA does."""
     gone = old.tlb[cpu, m].is_some & new.tlb[cpu, m].is_none
@@ -87,6 +127,12 @@ def a_child_shares_the_range(s: PfnMap, cpu: Cpu, m: Mapper, n: Mapper) -> Bool:
     """A CPU has entries for a private mapping and for its child's, write-combining."""
     both = (s.tlb[cpu, m] == some(CacheType.WC)) & (s.tlb[cpu, n] == some(CacheType.WC))
     return (m != n) & both & s.is_private[m] & s.is_private[n]
+
+
+@sometimes
+def a_shared_mapping_is_read_only(s: PfnMap, m: Mapper) -> Bool:
+    """A mapping that is not private is there, and may not be written."""
+    return s.leaf[m].is_some & ~s.is_private[m] & ~s.writable[m]
 
 
 @sometimes

@@ -27,9 +27,11 @@ from .memtype import Mapper, Memtypes, Range
 
 
 class Prot(Locals):
-    """The local of remap_pfn_range() and copy_page_range(): the memory type of the leaves to come."""
+    """The locals of remap_pfn_range() and copy_page_range(): the memory type of the leaves to come, and
+    the one that was asked for."""
 
     type: Map[Mapper, CacheType]
+    want: Map[Mapper, CacheType]
 
 
 class PfnMap(Memtypes):
@@ -48,9 +50,8 @@ class PfnMap(Memtypes):
     prot: Prot
 
     def rests(self, m: Mapper) -> Bool:
-        """The VMA is in no call that has its mmap_lock."""
-        calls = remap_pfn_range.idle(self, m) & copy_page_range.idle(self, m)
-        return self.alive[m] & calls & ~self.leaving[m]
+        """The VMA is mapped, and munmap() does not have its mmap_lock."""
+        return self.leaf[m].is_some & ~self.leaving[m]
 
 
 @operation(kernel="arch/x86/mm/pat/memtype.c: pat_bp_init()")
@@ -61,6 +62,8 @@ def boot(s: PfnMap) -> Step:
         then=[
             s.reserved.fill(lambda m: FALSE),
             s.alive.fill(lambda m: FALSE),
+            s.is_private.fill(lambda m: FALSE),
+            s.writable.fill(lambda m: FALSE),
             s.vm_pat.fill(lambda m: FALSE),
             s.leaf.fill(lambda m: NONE),
             s.copied.fill(lambda m: FALSE),
@@ -72,8 +75,8 @@ def boot(s: PfnMap) -> Step:
 
 @operation(kernel="Intel SDM vol. 3, section 4.10.2: caching of translations")
 def fill_tlb(s: PfnMap, cpu: Cpu, m: Mapper) -> Step:
-    """A CPU caches a translation, with its memory type."""
-    return Step(when=s.leaf[m].is_some, then=[s.tlb.set((cpu, m), s.leaf[m])])
+    """A CPU caches a translation, if there is one, with its memory type."""
+    return Step(when=TRUE, then=[s.tlb.set((cpu, m), s.leaf[m])])
 
 
 def _untrack(s: PfnMap, m: Mapper, found: Bool = TRUE) -> list[Update]:
@@ -104,6 +107,7 @@ def track_pfn_remap(
             s.writable.set(m, TRUE),
             s.vm_pat.set(m, TRUE),
             s.prot.type.set(m, pcm),
+            s.prot.want.set(m, want),
         ],
     )
 
@@ -124,7 +128,7 @@ def fail_to_remap(s: PfnMap, m: Mapper) -> Step:
 def copy_on_write(s: PfnMap, m: Mapper) -> Step:
     """A write to the first page of a private mapping replaces it by a copy."""
     return Step(
-        when=s.rests(m) & s.is_private[m] & s.writable[m] & s.leaf[m].is_some,
+        when=s.rests(m) & s.is_private[m] & s.writable[m],
         then=[s.copied.set(m, TRUE)],
     )
 
@@ -132,7 +136,7 @@ def copy_on_write(s: PfnMap, m: Mapper) -> Step:
 @operation(kernel="mm/mprotect.c: change_pte_range(), pte_modify()")
 def mprotect(s: PfnMap, m: Mapper, writable: Bool) -> Step:
     """The rights of the leaves change; pgprot_modify() keeps their type."""
-    return Step(when=s.rests(m) & s.leaf[m].is_some, then=[s.writable.set(m, writable)])
+    return Step(when=s.rests(m), then=[s.writable.set(m, writable)])
 
 
 def _copy_page_range(*, undoes: bool) -> Procedure:
@@ -140,33 +144,24 @@ def _copy_page_range(*, undoes: bool) -> Procedure:
     procedure = Procedure(
         "copy_page_range",
         kernel="kernel/fork.c: dup_mmap(); mm/memory.c: copy_page_range()",
-        doc="Make a VMA for the child, reserve its range, copy the leaves.",
+        doc="Make a VMA for the child with a reservation, copy the leaves.",
     )
 
     @procedure.step
-    def vm_area_dup(s: PfnMap, m: Mapper, parent: Mapper) -> Step:
-        """The child's VMA, without VM_PAT as yet (untrack_pfn_clear())."""
+    def track_pfn_copy(s: PfnMap, m: Mapper, parent: Mapper) -> Step:
+        """Make the child's VMA, with a reservation of the type of the parent's first leaf, which nobody
+        contradicts as the parent has one; where that leaf is a copy's, fork() fails."""
+        found = s.leaf[parent].value
         return Step(
-            when=s.rests(parent) & ~s.alive[m],
+            when=s.rests(parent) & ~s.copied[parent] & ~s.alive[m],
             then=[
+                *s.reserve(m, s.range[parent], found),
                 s.alive.set(m, TRUE),
-                s.range.set(m, s.range[parent]),
                 s.is_private.set(m, s.is_private[parent]),
                 s.writable.set(m, s.writable[parent]),
-            ],
-        )
-
-    @procedure.step
-    def track_pfn_copy(s: PfnMap, m: Mapper, parent: Mapper) -> Step:
-        """Reserve the range with the type of the parent's first leaf, or fail if that is a copy."""
-        r, found = s.range[m], s.leaf[parent]
-        same = s.rests(parent) & (s.range[parent] == r) & found.is_some & ~s.copied[parent]
-        return Step(
-            when=same & s.reservable(r, found.value, found.value),
-            then=[
-                *s.reserve(m, r, found.value),
                 s.vm_pat.set(m, TRUE),
-                s.prot.type.set(m, found.value),
+                s.prot.type.set(m, found),
+                s.prot.want.set(m, s.prot.want[parent]),
             ],
         )
 
@@ -174,11 +169,6 @@ def _copy_page_range(*, undoes: bool) -> Procedure:
     def copy_pte_range(s: PfnMap, m: Mapper) -> Step:
         """The leaves are copied."""
         return Step(when=TRUE, then=[s.leaf.set(m, some(s.prot.type[m]))])
-
-    @procedure.step(at="track_pfn_copy", to=Procedure.DONE)
-    def fail_to_track(s: PfnMap, m: Mapper) -> Step:
-        """fork() fails, and the child's VMA goes."""
-        return Step(when=TRUE, then=[s.alive.set(m, FALSE)])
 
     @procedure.step(at="copy_pte_range", to=Procedure.DONE)
     def fail_to_copy(s: PfnMap, m: Mapper) -> Step:
@@ -238,6 +228,6 @@ copy_page_range_without_undo = _copy_page_range(undoes=False)
 def mprotect_with_type(s: PfnMap, m: Mapper, writable: Bool) -> Step:
     """The leaves get the bits of the new protection, which says nothing of types: write-back."""
     return Step(
-        when=s.rests(m) & s.leaf[m].is_some,
+        when=s.rests(m),
         then=[s.writable.set(m, writable), s.leaf.set(m, some(CacheType.WB))],
     )
