@@ -28,14 +28,14 @@ from mapproof.model.operations.split import (
 @always
 def pages_are_mapped_with_their_type(s: LargePages, i: PmdSlot, j: PteSlot) -> Bool:
     """A page has its tracked type, but while that is being changed."""
-    return s.has_type(i, j, s.memtype[i, j]) | s.is_changed(i, j)
+    return s.has_type(i, j, s.memtype[i, j]) | s.busy[i, j]
 
 
 @always
 def pages_are_cached_with_their_type(s: LargePages, cpu: Cpu, i: PmdSlot, j: PteSlot) -> Bool:
     """A TLB entry has the page's tracked type, but while that is being changed."""
     entry = s.tlb[cpu, i, j]
-    return entry.is_none | (entry == some(s.memtype[i, j])) | s.is_changed(i, j)
+    return entry.is_none | (entry == some(s.memtype[i, j])) | s.busy[i, j]
 
 
 @always
@@ -51,7 +51,7 @@ def changes_are_tracked(s: LargePages, cpu: Cpu) -> Bool:
     """The page that a CPU changes is tracked with the type that it will have, and when CPUs are asked to
     flush it has an entry or a large leaf of that type."""
     i, j, want = s.change.slot[cpu], s.change.page[cpu], s.change.want[cpu]
-    tracked = set_memory_4k.idle(s, cpu) | (s.memtype[i, j] == want)
+    tracked = set_memory_4k.idle(s, cpu) | (s.busy[i, j] & (s.memtype[i, j] == want))
     written = set_memory_4k.at(s, cpu, CPA_FLUSH).implies(s.has_type(i, j, want))
     return tracked & written
 
@@ -70,7 +70,8 @@ def tables_are_filled_before_they_are_linked(s: LargePages, cpu: Cpu, j: PteSlot
 def locks_are_held_to_the_flush(s: LargePages, cpu: Cpu) -> Bool:
     """Who has the locks is about to link a table or to flush, and nobody else is."""
     linking = set_memory_4k.at(s, cpu, SET_PMD) | set_memory_4k.at(s, cpu, FLUSH_ALL)
-    return (s.lock.now == some(cpu)) == (linking | ~collapse.idle(s, cpu))
+    one_call = collapse.idle(s, cpu) | set_memory_4k.idle(s, cpu)
+    return one_call & ((s.lock.now == some(cpu)) == (linking | ~collapse.idle(s, cpu)))
 
 
 @step
@@ -94,7 +95,7 @@ def a_write_through_page_is_small(s: LargePages, cpu: Cpu, i: PmdSlot, j: PteSlo
     """A page that was part of a write-through one is so by itself, beside one that is not."""
     entry = s.tlb[cpu, i, j] == some(CacheType.WT)
     other = exists(PteSlot, lambda k: s.memtype[i, k] == CacheType.WC)
-    return ~s.pmd.pse[i] & (s.memtype[i, j] == CacheType.WT) & entry & other
+    return ~s.pmd.pse[i] & ~s.busy[i, j] & (s.memtype[i, j] == CacheType.WT) & entry & other
 
 
 @sometimes

@@ -56,12 +56,13 @@ class Change(Locals):
 
 
 class LargePages(State):
-    """memtype: the tracked type of each page.  tlb: its type as CPUs have cached it.  lock: who has
-    cpa_lock and pgd_lock."""
+    """memtype: the tracked type of each page.  busy: its owner is in a set_memory_*().  tlb: its type as
+    CPUs have cached it.  lock: who has cpa_lock and pgd_lock."""
 
     pmd: PmdBits
     pte: PteBits
     memtype: Map[tuple[PmdSlot, PteSlot], CacheType]
+    busy: Map[tuple[PmdSlot, PteSlot], Bool]
     tlb: Map[tuple[Cpu, PmdSlot, PteSlot], Opt[CacheType]]
     lock: Var[Opt[Cpu]]
     change: Change
@@ -78,17 +79,6 @@ class LargePages(State):
         """A page is mapped with that type, whatever maps it."""
         large = self.pmd.pse[i]
         return (large & (self.large(i) == t)) | (~large & (self.small(i, j) == t))
-
-    def is_changed(self, i: PmdSlot, j: PteSlot) -> Bool:
-        """A CPU is in a set_memory_*() of that page."""
-        return ~forall(
-            Cpu,
-            lambda cpu: (
-                set_memory_4k.idle(self, cpu)
-                | (self.change.slot[cpu] != i)
-                | (self.change.page[cpu] != j)
-            ),
-        )
 
     def flush_tlb_all(self) -> Update:
         """Every CPU drops what it has cached of the direct map."""
@@ -114,15 +104,13 @@ def _known(t: CacheType) -> Bool:
 
 @operation(kernel="arch/x86/mm/init.c: init_mem_mapping()")
 def boot(s: LargePages) -> Step:
-    """The direct map has large pages, all write-back."""
+    """The direct map has large pages, of the types that calls for all of them have given them."""
     return Step(
         when=TRUE,
         then=[
-            s.pmd.pwt.fill(lambda i: FALSE),
-            s.pmd.pcd.fill(lambda i: FALSE),
             s.pmd.pse.fill(lambda i: TRUE),
-            s.pmd.pat_large.fill(lambda i: FALSE),
-            s.memtype.fill(lambda i, j: CacheType.WB),
+            s.memtype.fill(lambda i, j: s.large(i)),
+            s.busy.fill(lambda i, j: FALSE),
             s.tlb.fill(lambda cpu, i, j: NONE),
             s.lock.become(NONE),
         ],
@@ -138,7 +126,7 @@ def fill_tlb(s: LargePages, cpu: Cpu, i: PmdSlot, j: PteSlot, t: CacheType) -> S
 @operation(kernel="arch/x86/mm/pat/set_memory.c: __should_split_large_page()")
 def preserve_large_page(s: LargePages, i: PmdSlot, want: CacheType) -> Step:
     """A change of all of a large page at once: it stays one, and is flushed."""
-    unused = s.lock.now.is_none & forall(PteSlot, lambda j: ~s.is_changed(i, j))
+    unused = s.lock.now.is_none & forall(PteSlot, lambda j: ~s.busy[i, j])
     return Step(
         when=s.pmd.pse[i] & unused & _known(want),
         then=[
@@ -164,12 +152,13 @@ def _set_memory(*, moves_pat: bool = True, flushes: bool = True) -> Procedure:
     def memtype_reserve(s: LargePages, cpu: Cpu, i: PmdSlot, j: PteSlot, want: CacheType) -> Step:
         """The page is tracked with the new type; nobody else is at it."""
         return Step(
-            when=_known(want) & ~s.is_changed(i, j),
+            when=_known(want) & ~s.busy[i, j],
             then=[
                 s.change.slot.set(cpu, i),
                 s.change.page.set(cpu, j),
                 s.change.want.set(cpu, want),
                 s.memtype.set((i, j), want),
+                s.busy.set((i, j), TRUE),
             ],
         )
 
@@ -232,7 +221,7 @@ def _set_memory(*, moves_pat: bool = True, flushes: bool = True) -> Procedure:
         """Every CPU flushes the page."""
         i, j = s.change.slot[cpu], s.change.page[cpu]
         flush = s.tlb.fill(lambda c, k, n: NONE, lambda c, k, n: (k == i) & (n == j))
-        return Step(when=TRUE, then=[flush])
+        return Step(when=TRUE, then=[flush, s.busy.set((i, j), FALSE)])
 
     return procedure
 
