@@ -68,10 +68,18 @@ def the_direct_map_is_complete(s: PageAttr, f: Frame) -> Bool:
 @always
 def types_change_by_a_mapped_address(s: PageAttr, f: Frame) -> Bool:
     """What a set_memory_*() is given is an address in the direct map, or in the high map of a page that
-    is the image's; the owner has no area of the page meanwhile."""
+    is the image's; meanwhile the owner has no area of the page, and no process has it."""
     view = s.cpa.view[f]
     mapped = (view == View.DIRECT) | ((view == View.HIGH) & s.in_image[f])
-    return set_memory.idle(s, f) | (mapped & s.leaf[View.AREA, f].is_none)
+    return set_memory.idle(s, f) | (
+        mapped & s.leaf[View.AREA, f].is_none & s.leaf[View.USER, f].is_none
+    )
+
+
+@always
+def user_entries_are_mappings(s: PageAttr, cpu: Cpu, f: Frame) -> Bool:
+    """What a CPU has cached of a process is mapped there."""
+    return s.leaf[View.USER, f].is_some | s.tlb[cpu, View.USER, f].is_none
 
 
 @always
@@ -136,8 +144,8 @@ def passes_end_flushed(old: PageAttr, new: PageAttr, f: Frame) -> Bool:
 
 @step
 def entries_go_when_asked_for(old: PageAttr, new: PageAttr, cpu: Cpu, view: View, f: Frame) -> Bool:
-    """A TLB entry goes with an answer to a request, and not before."""
-    gone = old.tlb[cpu, view, f].is_some & new.tlb[cpu, view, f].is_none
+    """A TLB entry of the kernel's goes with an answer to a request, and not before."""
+    gone = old.tlb[cpu, view, f].is_some & new.tlb[cpu, view, f].is_none & (view != View.USER)
     return gone.implies(
         exists(Frame, lambda g: old.cpa.waits_for[g, cpu] & ~new.cpa.waits_for[g, cpu])
     )
@@ -161,6 +169,13 @@ def a_page_is_uncached(s: PageAttr, f: Frame) -> Bool:
     """A page is uncached in the direct map, and in an area."""
     area = s.leaf[View.AREA, f] == some(CacheType.UC_MINUS)
     return set_memory.idle(s, f) & area & (s.leaf[View.DIRECT, f] == some(CacheType.UC_MINUS))
+
+
+@sometimes
+def a_process_has_an_uncached_page(s: PageAttr, cpu: Cpu, f: Frame) -> Bool:
+    """A process uses a page of RAM uncached, and a CPU has an entry of the direct map."""
+    used = s.tlb[cpu, View.USER, f] == some(CacheType.UC_MINUS)
+    return used & s.tlb[cpu, View.DIRECT, f].is_some
 
 
 @sometimes

@@ -11,7 +11,15 @@ pageattr = Design(
     name="pageattr",
     state=PageAttr,
     init=op.boot,
-    operations=[op.fill_tlb, op.fill_cache, op.vmap, op.vunmap, op.flush],
+    operations=[
+        op.fill_tlb,
+        op.fill_cache,
+        op.vmap,
+        op.vunmap,
+        op.remap_pfn_range,
+        op.munmap,
+        op.flush,
+    ],
     procedures=[op.set_memory],
     scope={Cpu: 1, Frame: 1},
     doc="""set_memory_uc(), set_memory_wc() and set_memory_wb(), as merged: the page is marked, lazily
@@ -24,6 +32,13 @@ pageattr_primary_flush = pageattr.replacing(
     op.flush_primary_only,
     name="pageattr-primary-flush",
     doc="pageattr, but only the addresses that CPA was given are flushed (defect C-01).",
+)
+
+pageattr_user_as_asked = pageattr.replacing(
+    op.remap_pfn_range,
+    op.remap_pfn_range_as_asked,
+    name="pageattr-user-as-asked",
+    doc="pageattr, but a process gets the type that the driver asks for (defect C-00).",
 )
 
 pageattr_without_aliases = pageattr.replacing(

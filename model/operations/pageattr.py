@@ -1,9 +1,10 @@
 """set_memory_uc(), set_memory_wc(), set_memory_wb() of pages of RAM, and the CPA that they call.
 
 A page of RAM is mapped by the direct map, and if it is of the kernel image, at its link address as well
-(the high map); its owner may also have it in a vmap area.  Whatever address CPA is given, it changes
-the leaves of the direct map and of the high map too (its aliases), then has TLBs flushed, then the
-caches.  Areas that are unmapped lazily it flushes before it begins.  Pages are given one at a time.
+(the high map); its owner may also have it in a vmap area, or let a process map it.  Whatever address
+CPA is given, it changes the leaves of the direct map and of the high map too (its aliases), then has
+TLBs flushed, then the caches.  Areas that are unmapped lazily it flushes before it begins.  Pages are
+given one at a time.
 """
 
 from __future__ import annotations
@@ -33,11 +34,12 @@ from ..machine.sorts import Cpu, Frame
 
 
 class View(Enumeration):
-    """Where the kernel maps a page: the direct map, the image's own addresses, a vmap area."""
+    """Where a page is mapped: the direct map, the image's own addresses, a vmap area, a process."""
 
     DIRECT: View
     HIGH: View
     AREA: View
+    USER: View
 
 
 class Cpa(Locals):
@@ -122,6 +124,30 @@ def vunmap(s: PageAttr, f: Frame) -> Step:
     )
 
 
+# A process's mapping of it.
+
+
+@operation(kernel="mm/memory.c: remap_pfn_range(); arch/x86/mm/pat/memtype.c: reserve_pfn_range()")
+def remap_pfn_range(s: PageAttr, f: Frame) -> Step:
+    """A driver's mmap(): whatever type the driver wants, the process gets the one that is tracked."""
+    return Step(
+        when=set_memory.idle(s, f) & s.leaf[View.USER, f].is_none,
+        then=[s.leaf.set((View.USER, f), some(s.memtype[f]))],
+    )
+
+
+@operation(kernel="mm/memory.c: unmap_single_vma(), tlb_finish_mmu()")
+def munmap(s: PageAttr, f: Frame) -> Step:
+    """The process unmaps it, and every CPU flushes."""
+    return Step(
+        when=TRUE,
+        then=[
+            s.leaf.set((View.USER, f), NONE),
+            s.tlb.fill(lambda cpu, v, g: NONE, lambda cpu, v, g: (v == View.USER) & (g == f)),
+        ],
+    )
+
+
 # set_memory_uc(), set_memory_wc(), set_memory_wb().
 
 
@@ -138,9 +164,10 @@ def _set_memory(*, purge: bool = True, aliases: bool = True, caches_last: bool =
         return s.cpa.waits_for.fill(lambda g, cpu: whether, lambda g, cpu: g == f)
 
     def begin(s: PageAttr, f: Frame, view: View, want: CacheType) -> Step:
-        """The owner may call this for an address that is mapped, and keeps no area of the page."""
-        given = (view != View.AREA) & s.leaf[view, f].is_some
-        unused = s.leaf[View.AREA, f].is_none
+        """The owner may call this for an address of the kernel that is mapped; it keeps no area of the
+        page, and no process has it."""
+        given = (view == View.DIRECT) | ((view == View.HIGH) & s.in_image[f])
+        unused = s.leaf[View.AREA, f].is_none & s.leaf[View.USER, f].is_none
         return Step(
             when=given & unused,
             then=[
@@ -273,6 +300,20 @@ def _flush(*, everything: bool) -> Operation[PageAttr, [Cpu, Frame]]:
 flush = _flush(everything=True)
 # C-01: for a few pages, only the addresses that CPA was given.
 flush_primary_only = _flush(everything=False)
+
+
+# The story's beginning: the type that the driver wants.
+@operation(
+    kernel="mm/memory.c: remap_pfn_range() before types were tracked", name="remap_pfn_range"
+)
+def remap_pfn_range_as_asked(s: PageAttr, f: Frame, prot: CacheType) -> Step:
+    """A driver's mmap(), with pgprot_noncached() or without."""
+    return Step(
+        when=set_memory.idle(s, f) & s.leaf[View.USER, f].is_none,
+        then=[s.leaf.set((View.USER, f), some(prot))],
+    )
+
+
 # Before CPA knew of aliases, and two more slips that its order and its purge are there against.
 set_memory_without_aliases = _set_memory(aliases=False)
 set_memory_without_purge = _set_memory(purge=False)
