@@ -2,7 +2,7 @@
 
 What it checks: but for the time of a set_memory_*(), every leaf that maps a page, and every TLB entry
 for it, has the type that its page flags track; a page whose type is not write-back is in no cache;
-RAM has only the types that page flags can hold.  Invariants 1, 2 and 4 of cacheability.
+RAM has only the types that page flags can hold.  Invariants 1, 2, 4 and 5 of cacheability.
 Why it matters: one page with two types is undefined behaviour, machine checks on some CPUs, and on
 others data that are read from memory while newer ones are in a cache.
 Kernel precedent: Documentation/x86/pat.rst; ab5130186d74 ("x86/mm/cpa: Flush direct map alias during

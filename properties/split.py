@@ -90,6 +90,14 @@ def splits_are_flushed_before_a_change(old: LargePages, new: LargePages, cpu: Cp
     return released.implies(forall(Cpu, PmdSlot, PteSlot, lambda c, i, j: new.tlb[c, i, j].is_none))
 
 
+@step
+def leaves_change_under_the_lock(old: LargePages, new: LargePages, i: PmdSlot, j: PteSlot) -> Bool:
+    """The type of a large leaf, or of an entry of a table that is linked, changes when nobody else has
+    the locks."""
+    small = ~old.pmd.pse[i] & ~new.pmd.pse[i] & (old.small(i, j) != new.small(i, j))
+    return (small | (old.large(i) != new.large(i))).implies(old.lock.now.is_none)
+
+
 @sometimes
 def a_write_through_page_is_small(s: LargePages, cpu: Cpu, i: PmdSlot, j: PteSlot) -> Bool:
     """A page that was part of a write-through one is so by itself, beside one that is not."""
@@ -103,6 +111,14 @@ def a_large_page_is_made(s: LargePages, cpu: Cpu, i: PmdSlot) -> Bool:
     """Small pages that are uncached have become a large page."""
     large = s.pmd.pse[i] & (s.large(i) == CacheType.UC_MINUS)
     return large & ~collapse.idle(s, cpu)
+
+
+@sometimes
+def a_large_page_is_made_and_used(s: LargePages, cpu: Cpu, i: PmdSlot, j: PteSlot) -> Bool:
+    """A large page has come of small ones, which have the type of the table's last entries."""
+    used = s.tlb[cpu, i, j] == some(CacheType.WC)
+    same = (s.small(i, j) == CacheType.WC) & (s.change.want[cpu] == CacheType.WC)
+    return s.pmd.pse[i] & s.lock.now.is_none & used & same
 
 
 @sometimes

@@ -3,7 +3,7 @@
 A leaf's memory type is selected by three bits.  In a small page they are PWT, PCD and bit 7; in a large
 one bit 7 is PSE, and the third is bit 12.  CPA changes one page of a large page after a split, which
 leaves the types of the others as they are, or the whole large page in place.  Types are the pages'
-tracked ones; with PAT as Linux programs it, bit 7 or 12 is set for WT only.
+tracked ones; with PAT as Linux programs it, bit 7 or 12 is set for WP and WT only.
 """
 
 from __future__ import annotations
@@ -97,11 +97,6 @@ def _pwt(t: CacheType) -> Bool:
     return _pat(t) | (t == CacheType.WC) | (t == CacheType.UC)
 
 
-def _known(t: CacheType) -> Bool:
-    uncached = (t == CacheType.UC_MINUS) | (t == CacheType.WT)
-    return (t == CacheType.WB) | (t == CacheType.WC) | uncached
-
-
 @operation(kernel="arch/x86/mm/init.c: init_mem_mapping()")
 def boot(s: LargePages) -> Step:
     """The direct map has large pages, of the types that calls for all of them have given them."""
@@ -109,6 +104,9 @@ def boot(s: LargePages) -> Step:
         when=TRUE,
         then=[
             s.pmd.pse.fill(lambda i: TRUE),
+            s.pte.pwt.fill(lambda i, j: FALSE),
+            s.pte.pcd.fill(lambda i, j: FALSE),
+            s.pte.pat.fill(lambda i, j: FALSE),
             s.memtype.fill(lambda i, j: s.large(i)),
             s.busy.fill(lambda i, j: FALSE),
             s.tlb.fill(lambda cpu, i, j: NONE),
@@ -128,7 +126,7 @@ def preserve_large_page(s: LargePages, i: PmdSlot, want: CacheType) -> Step:
     """A change of all of a large page at once: it stays one, and is flushed."""
     unused = s.lock.now.is_none & forall(PteSlot, lambda j: ~s.busy[i, j])
     return Step(
-        when=s.pmd.pse[i] & unused & _known(want),
+        when=s.pmd.pse[i] & unused,
         then=[
             s.pmd.pwt.set(i, _pwt(want)),
             s.pmd.pcd.set(i, _pcd(want)),
@@ -152,7 +150,7 @@ def _set_memory(*, moves_pat: bool = True, flushes: bool = True) -> Procedure:
     def memtype_reserve(s: LargePages, cpu: Cpu, i: PmdSlot, j: PteSlot, want: CacheType) -> Step:
         """The page is tracked with the new type; nobody else is at it."""
         return Step(
-            when=_known(want) & ~s.busy[i, j],
+            when=~s.busy[i, j],
             then=[
                 s.change.slot.set(cpu, i),
                 s.change.page.set(cpu, j),
@@ -165,8 +163,7 @@ def _set_memory(*, moves_pat: bool = True, flushes: bool = True) -> Procedure:
     @procedure.step(at="lookup", to="split_set_pte")
     def lookup_large(s: LargePages, cpu: Cpu) -> Step:
         """The page lies in a large one: without the lock, a page for the table is allocated."""
-        i = s.change.slot[cpu]
-        return Step(when=s.lock.now.is_none & s.pmd.pse[i])
+        return Step(when=s.pmd.pse[s.change.slot[cpu]])
 
     @procedure.step(at="lookup", to="cpa_flush")
     def set_pte_atomic(s: LargePages, cpu: Cpu) -> Step:
@@ -184,7 +181,7 @@ def _set_memory(*, moves_pat: bool = True, flushes: bool = True) -> Procedure:
     @procedure.step(at="split_set_pte", to="lookup")
     def lost_race(s: LargePages, cpu: Cpu) -> Step:
         """Somebody else has split the large page meanwhile."""
-        return Step(when=s.lock.now.is_none & ~s.pmd.pse[s.change.slot[cpu]])
+        return Step(when=~s.pmd.pse[s.change.slot[cpu]])
 
     @procedure.step(at="split_set_pte", to="set_pmd_pte")
     def split_set_pte(s: LargePages, cpu: Cpu) -> Step:
