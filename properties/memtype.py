@@ -4,8 +4,7 @@ What it checks: reservations of ranges that overlap have one type, one of those 
 for.  Part of invariants 5 and 6 of cacheability.
 Why it matters: a mapping gets the type of its reservation, so two types are two mappings that differ.
 Kernel precedent: memtype_check_conflict() in arch/x86/mm/pat/memtype_interval.c.
-Smallest counterexample: two ioremap() of one range, of which the second ignores what it is offered
-(ioremap-as-asked).
+Smallest counterexample: none of the designs here breaks these.
 Not covered: RAM, whose types are page flags (see pageattr), the ISA range, MTRRs.
 """
 

@@ -21,19 +21,6 @@ and given back before it is unmapped.""",
     source="arch/x86/mm/ioremap.c and arch/x86/mm/pat/memtype.c of Linux 6.1",
 )
 
-ioremap_as_asked = ioremap.replacing(
-    op.ioremap,
-    op.ioremap_as_asked,
-    name="ioremap-as-asked",
-    doc="ioremap, but nobody looks at the types of other reservations.",
-)
-
-ioremap_without_sync = ioremap.replacing(
-    op.ioremap,
-    op.ioremap_without_sync,
-    name="ioremap-without-sync",
-    doc="ioremap, but the direct map keeps its type.",
-)
 
 ioremap_huge_size = ioremap.but(
     name="ioremap-huge-size", scope={Cpu: 1, Mapper: 1, Range: 2}

@@ -37,5 +37,5 @@ mce_nospec_by_address = mce_nospec.replacing(
     op.set_mce_nospec,
     op.set_mce_nospec_by_address,
     name="mce-nospec-by-address",
-    doc="mce-nospec, but without a decoy.",
+    doc="mce-nospec, but without a decoy (C-03-address).",
 )

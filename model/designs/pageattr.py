@@ -41,23 +41,17 @@ pageattr_user_as_asked = pageattr.replacing(
     doc="pageattr, but a process gets the type that the driver asks for (defect C-00).",
 )
 
-pageattr_without_aliases = pageattr.replacing(
-    op.set_memory,
-    op.set_memory_without_aliases,
-    name="pageattr-without-aliases",
-    doc="pageattr, but CPA changes only the leaf that it was given.",
-)
 
 pageattr_without_purge = pageattr.replacing(
     op.set_memory,
     op.set_memory_without_purge,
     name="pageattr-without-purge",
-    doc="pageattr, but lazily unmapped areas are not flushed before.",
+    doc="pageattr, but lazily unmapped areas are not flushed before (C-01-purge).",
 )
 
 pageattr_caches_first = pageattr.replacing(
     op.set_memory,
     op.set_memory_caches_first,
     name="pageattr-caches-first",
-    doc="pageattr, but the caches are flushed before the TLBs.",
+    doc="pageattr, but the caches are flushed before the TLBs (C-01-order).",
 )

@@ -39,5 +39,5 @@ pfnmap_mprotect_type = pfnmap.replacing(
     op.mprotect,
     op.mprotect_with_type,
     name="pfnmap-mprotect-type",
-    doc="pfnmap, but mprotect() sets the memory type as well.",
+    doc="pfnmap, but mprotect() sets the memory type as well (C-05-mprotect).",
 )

@@ -25,17 +25,3 @@ split_without_pat = split.replacing(
     name="split-without-pat",
     doc="split, but the PAT bit of a large page is lost when it is split (defect C-11).",
 )
-
-split_collapse_without_pat = split.replacing(
-    op.collapse,
-    op.collapse_without_pat,
-    name="split-collapse-without-pat",
-    doc="split, but the PAT bit of small pages is lost when a large one is made of them.",
-)
-
-split_collapse_of_two_types = split.replacing(
-    op.collapse,
-    op.collapse_of_two_types,
-    name="split-collapse-of-two-types",
-    doc="split, but nobody looks whether the small pages have the same type.",
-)

@@ -124,9 +124,8 @@ def _reserve(
     )
 
 
-def _ioremap(*, checks_type: bool = True, syncs: bool = True, sizes: bool = True) -> Procedure:
-    """Map a range.  checks_type: with the type that memtype_reserve() offers, not the one asked for.
-    syncs: the direct map gets it too.  sizes: the size is that of the range."""
+def _ioremap(*, sizes: bool = True) -> Procedure:
+    """Map a range.  sizes: the size is that of the range."""
     procedure = Procedure(
         "ioremap",
         kernel="arch/x86/mm/ioremap.c: __ioremap_caller()",
@@ -137,7 +136,7 @@ def _ioremap(*, checks_type: bool = True, syncs: bool = True, sizes: bool = True
         s: Ioremap, m: Mapper, r: Range, pcm: CacheType, new_pcm: CacheType
     ) -> Step:
         """Refuse RAM; reserve the range."""
-        offered = s.reservable(r, pcm, new_pcm) if checks_type else new_pcm == pcm
+        offered = s.reservable(r, pcm, new_pcm)
         return _reserve(s, m, r, pcm, new_pcm, ~s.is_ram[r] & offered)
 
     def memtype_reserve_to_the_bit(
@@ -158,8 +157,8 @@ def _ioremap(*, checks_type: bool = True, syncs: bool = True, sizes: bool = True
     def memtype_kernel_map_sync(s: Ioremap, m: Mapper) -> Step:
         """Of a range in the direct map, change the type there, and flush."""
         r = s.range[m]
-        change = s.aliased[r] if syncs else FALSE
-        return Step(when=TRUE, then=[s.direct.set(r, ite(change, s.type[m], s.direct[r]))])
+        synced = ite(s.aliased[r], s.type[m], s.direct[r])
+        return Step(when=TRUE, then=[s.direct.set(r, synced)])
 
     @procedure.step(to=Procedure.DONE)
     def ioremap_page_range(s: Ioremap, m: Mapper) -> Step:
@@ -231,8 +230,5 @@ def free_flushed(s: Ioremap, m: Mapper) -> Step:
     )
 
 
-# A caller that ignored what memtype_reserve() offers, and one that left the direct map alone.
-ioremap_as_asked = _ioremap(checks_type=False)
-ioremap_without_sync = _ioremap(syncs=False)
 # C-07: the size was computed when the start had lost the encryption bit, and the end still had it.
 ioremap_up_to_the_bit = _ioremap(sizes=False)

@@ -151,9 +151,9 @@ def munmap(s: PageAttr, f: Frame) -> Step:
 # set_memory_uc(), set_memory_wc(), set_memory_wb().
 
 
-def _set_memory(*, purge: bool = True, aliases: bool = True, caches_last: bool = True) -> Procedure:
-    """One set_memory_*() of one page.  purge: lazily unmapped areas are flushed before.  aliases: CPA
-    changes the other leaves too.  caches_last: the caches are flushed after the TLBs."""
+def _set_memory(*, purge: bool = True, caches_last: bool = True) -> Procedure:
+    """One set_memory_*() of one page.  purge: lazily unmapped areas are flushed before.
+    caches_last: the caches are flushed after the TLBs."""
     procedure = Procedure(
         "set_memory",
         kernel="arch/x86/mm/pat/set_memory.c: set_memory_uc(), set_memory_wc(), set_memory_wb()",
@@ -209,8 +209,6 @@ def _set_memory(*, purge: bool = True, aliases: bool = True, caches_last: bool =
         def change(s: PageAttr, f: Frame) -> Step:
             """cpa_process_alias(): the leaf there, if there is one, and it is not changed yet."""
             other = (s.cpa.view[f] != view) & s.leaf[view, f].is_some
-            if not aliases:
-                other = FALSE
             return Step(
                 when=TRUE,
                 then=[
@@ -314,7 +312,6 @@ def remap_pfn_range_as_asked(s: PageAttr, f: Frame, prot: CacheType) -> Step:
     )
 
 
-# Before CPA knew of aliases, and two more slips that its order and its purge are there against.
-set_memory_without_aliases = _set_memory(aliases=False)
+# What CPA's order and its purge are there against.
 set_memory_without_purge = _set_memory(purge=False)
 set_memory_caches_first = _set_memory(caches_last=False)

@@ -137,9 +137,9 @@ def preserve_large_page(s: LargePages, i: PmdSlot, want: CacheType) -> Step:
     )
 
 
-def _set_memory(*, moves_pat: bool = True, flushes: bool = True) -> Procedure:
+def _set_memory(*, moves_pat: bool) -> Procedure:
     """A set_memory_*() of one page.  moves_pat: a split moves bit 12 of the large leaf to bit 7 of the
-    small ones.  flushes: it flushes before it goes on."""
+    small ones."""
     procedure = Procedure(
         "set_memory_4k",
         kernel="arch/x86/mm/pat/set_memory.c: __change_page_attr(), split_large_page()",
@@ -210,8 +210,7 @@ def _set_memory(*, moves_pat: bool = True, flushes: bool = True) -> Procedure:
     @procedure.step(to="lookup")
     def flush_tlb_all(s: LargePages, cpu: Cpu) -> Step:
         """Every CPU flushes, before any of the small pages is changed; the locks are released."""
-        flush = [s.flush_tlb_all()] if flushes else []
-        return Step(when=TRUE, then=[*flush, s.lock.become(NONE)])
+        return Step(when=TRUE, then=[s.flush_tlb_all(), s.lock.become(NONE)])
 
     @procedure.step
     def cpa_flush(s: LargePages, cpu: Cpu) -> Step:
@@ -223,55 +222,47 @@ def _set_memory(*, moves_pat: bool = True, flushes: bool = True) -> Procedure:
     return procedure
 
 
-set_memory_4k = _set_memory()
+set_memory_4k = _set_memory(moves_pat=True)
 
 RESERVE, LOOKUP, SET_PTE, LOST, FILL, SET_PMD, FLUSH_ALL, CPA_FLUSH = set_memory_4k.steps
 
 
-def _collapse(*, moves_pat: bool = True, compares: bool = True) -> Procedure:
-    """Make a large page of small ones.  moves_pat: bit 7 moves to bit 12.  compares: if all of them
-    have the same bits."""
-    procedure = Procedure(
-        "cpa_collapse",
-        kernel="arch/x86/mm/pat/set_memory.c: cpa_collapse_large_pages(), since 6.15",
-        doc="Make a large page of small ones that have the same bits, flush, free their table.",
+collapse = Procedure(
+    "cpa_collapse",
+    kernel="arch/x86/mm/pat/set_memory.c: cpa_collapse_large_pages(), since 6.15",
+    doc="Make a large page of small ones that have the same bits, flush, free their table.",
+)
+
+
+@collapse.step
+def collapse_pmd_page(s: LargePages, cpu: Cpu, i: PmdSlot, first: PteSlot) -> Step:
+    """Under the locks: the large leaf takes the table's place."""
+
+    def same(j: PteSlot) -> Bool:
+        pwt, pcd = (
+            s.pte.pwt[i, j] == s.pte.pwt[i, first],
+            s.pte.pcd[i, j] == s.pte.pcd[i, first],
+        )
+        return pwt & pcd & (s.pte.pat[i, j] == s.pte.pat[i, first])
+
+    alike = forall(PteSlot, same)
+    return Step(
+        when=s.lock.now.is_none & ~s.pmd.pse[i] & alike,
+        then=[
+            s.lock.become(some(cpu)),
+            s.pmd.pse.set(i, TRUE),
+            s.pmd.pwt.set(i, s.pte.pwt[i, first]),
+            s.pmd.pcd.set(i, s.pte.pcd[i, first]),
+            s.pmd.pat_large.set(i, s.pte.pat[i, first]),
+        ],
     )
 
-    @procedure.step
-    def collapse_pmd_page(s: LargePages, cpu: Cpu, i: PmdSlot, first: PteSlot) -> Step:
-        """Under the locks: the large leaf takes the table's place."""
 
-        def same(j: PteSlot) -> Bool:
-            pwt, pcd = (
-                s.pte.pwt[i, j] == s.pte.pwt[i, first],
-                s.pte.pcd[i, j] == s.pte.pcd[i, first],
-            )
-            return pwt & pcd & (s.pte.pat[i, j] == s.pte.pat[i, first])
+@collapse.step
+def flush_and_free(s: LargePages, cpu: Cpu) -> Step:
+    """Every CPU flushes; the locks are released, the table is freed."""
+    return Step(when=TRUE, then=[s.flush_tlb_all(), s.lock.become(NONE)])
 
-        alike = forall(PteSlot, same) if compares else TRUE
-        return Step(
-            when=s.lock.now.is_none & ~s.pmd.pse[i] & alike,
-            then=[
-                s.lock.become(some(cpu)),
-                s.pmd.pse.set(i, TRUE),
-                s.pmd.pwt.set(i, s.pte.pwt[i, first]),
-                s.pmd.pcd.set(i, s.pte.pcd[i, first]),
-                s.pmd.pat_large.set(i, s.pte.pat[i, first] if moves_pat else FALSE),
-            ],
-        )
-
-    @procedure.step
-    def flush_and_free(s: LargePages, cpu: Cpu) -> Step:
-        """Every CPU flushes; the locks are released, the table is freed."""
-        return Step(when=TRUE, then=[s.flush_tlb_all(), s.lock.become(NONE)])
-
-    return procedure
-
-
-collapse = _collapse()
 
 # C-11: bit 12 of a large leaf was not taken along.
 set_memory_4k_without_pat = _set_memory(moves_pat=False)
-# The same slip the other way round, and pages of two types in one large page.
-collapse_without_pat = _collapse(moves_pat=False)
-collapse_of_two_types = _collapse(compares=False)
