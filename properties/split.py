@@ -12,7 +12,7 @@ Not covered: pages of 1 GiB, the rights of the leaves, failures to allocate a ta
 
 from __future__ import annotations
 
-from mapproof.model.language import Bool, always, exists, forall, some, sometimes, step
+from mapproof.model.language import Bool, always, forall, some, sometimes, step
 from mapproof.model.machine.entries import CacheType
 from mapproof.model.machine.sorts import Cpu, PmdSlot, PteSlot
 from mapproof.model.operations.split import (
@@ -100,10 +100,9 @@ def leaves_change_under_the_lock(old: LargePages, new: LargePages, i: PmdSlot, j
 
 @sometimes
 def a_write_through_page_is_small(s: LargePages, cpu: Cpu, i: PmdSlot, j: PteSlot) -> Bool:
-    """A page that was part of a write-through one is so by itself, beside one that is not."""
+    """A write-through page has an entry of its own, and a CPU has cached that."""
     entry = s.tlb[cpu, i, j] == some(CacheType.WT)
-    other = exists(PteSlot, lambda k: s.memtype[i, k] == CacheType.WC)
-    return ~s.pmd.pse[i] & ~s.busy[i, j] & (s.memtype[i, j] == CacheType.WT) & entry & other
+    return ~s.pmd.pse[i] & ~s.busy[i, j] & (s.memtype[i, j] == CacheType.WT) & entry
 
 
 @sometimes
@@ -119,10 +118,3 @@ def a_large_page_is_made_and_used(s: LargePages, cpu: Cpu, i: PmdSlot, j: PteSlo
     used = s.tlb[cpu, i, j] == some(CacheType.WC)
     same = (s.small(i, j) == CacheType.WC) & (s.change.want[cpu] == CacheType.WC)
     return s.pmd.pse[i] & s.lock.now.is_none & used & same
-
-
-@sometimes
-def two_cpus_want_a_split(s: LargePages, a: Cpu, b: Cpu) -> Bool:
-    """One CPU has the locks to split a large page, and another one is at a page of it."""
-    same = (s.change.slot[a] == s.change.slot[b]) & (a != b)
-    return same & (s.lock.now == some(a)) & ~set_memory_4k.idle(s, b) & s.pmd.pse[s.change.slot[a]]
