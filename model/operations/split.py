@@ -226,7 +226,6 @@ set_memory_4k = _set_memory(moves_pat=True)
 
 RESERVE, LOOKUP, SET_PTE, LOST, FILL, SET_PMD, FLUSH_ALL, CPA_FLUSH = set_memory_4k.steps
 
-
 collapse = Procedure(
     "cpa_collapse",
     kernel="arch/x86/mm/pat/set_memory.c: cpa_collapse_large_pages(), since 6.15",
@@ -239,10 +238,8 @@ def collapse_pmd_page(s: LargePages, cpu: Cpu, i: PmdSlot, first: PteSlot) -> St
     """Under the locks: the large leaf takes the table's place."""
 
     def same(j: PteSlot) -> Bool:
-        pwt, pcd = (
-            s.pte.pwt[i, j] == s.pte.pwt[i, first],
-            s.pte.pcd[i, j] == s.pte.pcd[i, first],
-        )
+        pwt = s.pte.pwt[i, j] == s.pte.pwt[i, first]
+        pcd = s.pte.pcd[i, j] == s.pte.pcd[i, first]
         return pwt & pcd & (s.pte.pat[i, j] == s.pte.pat[i, first])
 
     alike = forall(PteSlot, same)
