@@ -8,12 +8,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mapproof.model.language import TRUE, Bool, Design, Step, always, operation
+from mapproof.model.language import FALSE, TRUE, Bool, Design, Step, always, operation
 from mapproof.model.language.concrete import Machine
 from mapproof.model.language.nodes import var
 from mapproof.model.machine import tables
-from mapproof.model.machine.entries import _LETTERS  # pyright: ignore[reportPrivateUsage]
-from mapproof.model.machine.geometry import Geometry
+from mapproof.model.machine.entries import (
+    _LETTERS,  # pyright: ignore[reportPrivateUsage]
+    CacheType,
+    selected_type,
+)
+from mapproof.model.machine.geometry import Geometry, PageBit, memory_type
 from mapproof.model.machine.sorts import Frame, Pgd, Va
 from mapproof.model.machine.tables import LEVELS, walk
 
@@ -119,3 +123,15 @@ def test_entries_are_shown_as_the_kernel_prints_them() -> None:
     assert level.show_entry(values) == "P NX UC- pfn:0x3a00"
     values |= {"key": "K3", "reserved": "yes"}
     assert level.show_entry(values) == "P NX RSVD K3 UC- pfn:0x3a00"
+
+
+@pytest.mark.parametrize("large", [False, True])
+@pytest.mark.parametrize("slot", range(8))
+def test_three_bits_select_a_memory_type(slot: int, large: bool) -> None:
+    """The term agrees with what the bits of an entry in memory select."""
+    pat = PageBit.PAT_LARGE if large else PageBit.PAT
+    bits = {pat: slot >> 2 & 1, PageBit.PCD: slot >> 1 & 1, PageBit.PWT: slot & 1}
+    word = sum(bit.mask for bit, is_set in bits.items() if is_set)
+    name = memory_type(word, large=large).replace("UC-", "UC_MINUS")
+    term = selected_type(*(TRUE if is_set else FALSE for is_set in bits.values()))
+    assert term.node == getattr(CacheType, name).node

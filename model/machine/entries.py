@@ -11,7 +11,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
 
-from ..language import FALSE, NONE, Bool, Enumeration, Group, Map, Opt, Sort, Update
+from ..language import FALSE, NONE, Bool, Enumeration, Group, Map, Opt, Sort, Update, ite
+from .geometry import PAT, MemoryType
 from .sorts import Frame
 
 T = TypeVar("T", bound=Sort)
@@ -28,6 +29,24 @@ class CacheType(Enumeration):
     UC: CacheType
     WP: CacheType
     WT: CacheType
+
+
+_TYPES: dict[MemoryType, CacheType] = {
+    "WB": CacheType.WB,
+    "WC": CacheType.WC,
+    "UC-": CacheType.UC_MINUS,
+    "UC": CacheType.UC,
+    "WP": CacheType.WP,
+    "WT": CacheType.WT,
+}
+
+
+def selected_type(pat: Bool, pcd: Bool, pwt: Bool) -> CacheType:
+    """The memory type of the PAT slot that the three bits of a leaf select."""
+    slot = [_TYPES[name] for name in PAT]
+    high = ite(pcd, ite(pwt, slot[7], slot[6]), ite(pwt, slot[5], slot[4]))
+    low = ite(pcd, ite(pwt, slot[3], slot[2]), ite(pwt, slot[1], slot[0]))
+    return ite(pat, high, low)
 
 
 class ProtectionKey(Enumeration):
