@@ -203,9 +203,15 @@ def literals_of(design: Design[Any], view: Returned) -> list[Node]:
         whom = [arguments.get(v.sort) or [nodes.var(v.sort, v.sort.__name__)] for v in holes]
         for chosen in islice(product(*whom), 8):
             made = nodes.substitute(atom, dict(zip(holes, chosen, strict=True)))
-            if made.op != "bool":
+            if made.op != "bool" and not _names_some(made):
                 found[made] = None
     return [x for atom in found for x in (atom, negate(atom))]
+
+
+def _names_some(atom: Node) -> bool:
+    """A term equals a variable: where a sort has one element that is always so."""
+    sides = (x.args[0] if x.op == "some" else x for x in atom.args)
+    return atom.op == "eq" and any(x.op == "var" for x in sides)
 
 
 def relevant(view: Returned) -> set[Component]:
