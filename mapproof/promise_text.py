@@ -97,7 +97,9 @@ def _steps(denial: Denial) -> Iterator[str]:
 
 def _footing(found: Promise) -> str:
     kind = "procedure" if isinstance(found.subject, Procedure) else "operation"
-    said = f"mapproof: {kind} of {found.design.name}; proved for any size"
+    said = f"mapproof: {kind} of {found.design.name}"
+    if found.facts:
+        said += "; proved for any size"
     solvers = dict.fromkeys(s for f in found.facts for s in f.result.checked_by)
     if solvers:
         said += f", re-checked by {', '.join(solvers)}"
