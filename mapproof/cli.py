@@ -653,6 +653,59 @@ def mutate(design: str, timeout: float, as_json: bool) -> int:
 
 
 @main.command()
+@click.argument("name", metavar="[DESIGN::]OPERATION")
+@click.option("--design", metavar="TARGET", help="The design, unless it is in OPERATION.")
+@_timeout(20.0, "Seconds for the proofs.")
+@_JSON
+def promise(name: str, design: str | None, timeout: float, as_json: bool) -> int:
+    """Say what holds whenever an operation or a procedure returns.
+
+    The text is a comment for the kernel function; its facts are proved for any size.
+
+    Exit codes: 0 every fact is settled, 2 bad usage, 3 a candidate was left open or none was proved.
+    """
+    _start_solvers()
+    from mapproof.proofs.promise import Promise
+    from mapproof.proofs.promise import promise as promised
+
+    from .promise_text import promise_json, promise_text
+
+    catalog = Catalog()
+    target, operation = _operation(catalog, name, design)
+    progress = Progress()
+    with told_plainly(target.file):
+        try:
+            found: Promise = interruptible(
+                lambda: promised(target.design, operation, timeout, progress)
+            )
+        finally:
+            progress.clear()
+    click.echo(promise_json(found) if as_json else promise_text(found))
+    return 3 if found.unsettled or not found.facts else 0
+
+
+def _operation(catalog: Catalog, name: str, design: str | None) -> tuple[Target, str]:
+    """The design and the name of the operation; DesignError if it does not say which design."""
+    front, _, operation = name.rpartition("::")
+    if front and design:
+        raise click.BadParameter(f"{name} names a design already", param_hint="--design")
+    if front or design:
+        return catalog.target(front or design or ""), operation
+    having = [
+        d.name
+        for d in catalog.designs.values()
+        if operation in {*(o.name for o in d.operations), *(p.name for p in d.procedures)}
+    ]
+    if len(having) == 1:
+        return catalog.target(having[0]), operation
+    if not having:
+        raise DesignError(f"no built-in design has an operation {operation}")
+    raise DesignError(
+        f"{operation} is in {len(having)} designs, say which with --design: {', '.join(having)}"
+    )
+
+
+@main.command()
 @click.argument("target")
 @click.option(
     "--to",

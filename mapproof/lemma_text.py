@@ -174,7 +174,7 @@ class _Writer:
 
     def function(self, name: str, group: Group) -> str:
         """The source of one function."""
-        names = _variable_names((*group.premise, *group.conclusions), self.taken)
+        names = variable_names((*group.premise, *group.conclusions), self.taken)
         said = f'"""{sentence(group, English(names, self.positions))}"""'
         parameters = [f"{names[v]}: {self._sort(v.sort)}" for v in group.variables]
         lines = ["@always", *_header(name, [f"s: {self.design.state.__name__}", *parameters])]
@@ -292,7 +292,7 @@ def _parts(texts: list[str]) -> list[str]:
     return [f"{INDENT * 2}{'& ' if i else ''}{text}" for i, text in enumerate(texts)]
 
 
-def _variable_names(literals: Sequence[Node], reserved: Set[str]) -> dict[Node, str]:
+def variable_names(literals: Sequence[Node], reserved: Set[str]) -> dict[Node, str]:
     """Short names for the variables, free and bound."""
     names: dict[Node, str] = {}
     taken = set(reserved)

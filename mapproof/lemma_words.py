@@ -71,27 +71,27 @@ class English:
 
 
 def sentence(group: Group, english: English) -> str:
-    conclusion = _and([english.literal(x) for x in group.conclusions])
-    premise = _telling(group)
+    conclusion = listed([english.literal(x) for x in group.conclusions])
+    premise = telling(group)
     if not premise:
         return f"At all times {conclusion}."
-    return f"If {_and([english.literal(x) for x in premise])}, then {conclusion}."
+    return f"If {listed([english.literal(x) for x in premise])}, then {conclusion}."
 
 
-def _telling(group: Group) -> list[Node]:
+def telling(group: Group) -> list[Node]:
     """The premise without that something is set of which more is said."""
     rest = [x for x in group.premise if x.op != "is_some"]
     used = {n.args[0] for n in nodes_of(*rest, *group.conclusions) if n.op == "value"}
     return [x for x in group.premise if x.op != "is_some" or x.args[0] not in used]
 
 
-def _and(parts: list[str]) -> str:
+def listed(parts: list[str]) -> str:
     return " and ".join(filter(None, (", ".join(parts[:-1]), parts[-1])))
 
 
 def title_of(group: Group, positions: Mapping[Component, Procedure]) -> str:
     """A name for a function, from what it says."""
-    premise = _telling(group)
+    premise = telling(group)
     at = [x for x in premise if position(x, positions) is not None]
     rest = [x for x in premise if x not in at]
     then = dict.fromkeys(_word(x, positions) for x in group.conclusions)

@@ -67,6 +67,7 @@ def masked(text: str) -> str:
         ("explore-kpt", ("explore", "kpt", "--scope", "mm=1,frame=3"), 0),
         ("help", ("--help",), 0),
         ("help-check", ("check", "--help"), 0),
+        ("help-promise", ("promise", "--help"), 0),
     ],
 )
 def test_golden(name: str, arguments: tuple[str, ...], code: int) -> None:
