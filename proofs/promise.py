@@ -34,6 +34,7 @@ from .verdict import Result, Verdict
 
 MOST_FACTS = 8
 MOST_ROWS = 48  # choices of elements for the variables
+MOST_SAMPLES = 700  # of random walks on a larger machine
 MOST_STATES = 6_000  # from the design's initial states, nearest first
 MOST_LITERALS = 44  # in clauses of three
 ROUNDS = 3
@@ -263,7 +264,8 @@ class Rows:
         design = view.design
         self._machines: list[tuple[Machine, list[State]]] = []
         samples = Samples(view.system, scope_for(design))
-        self._machines.append((samples.machine, samples.pool))
+        some = samples.states[:: max(1, len(samples.states) // MOST_SAMPLES)]
+        self._machines.append((samples.machine, some))
         near = Machine(view.system, design.scope_at())
         self._machines.append((near, _nearest(near)))
         self._variables = list(dict.fromkeys(v for x in literals for v in x.variables))
