@@ -21,7 +21,7 @@ pcid_kernel = Design(
         op.flush_kernel_range,
     ],
     procedures=[op.release],
-    scope={Cpu: 1, Asid: 2, Va: 1, Frame: 2},
+    scope={Cpu: 2, Asid: 2, Va: 1, Frame: 2},
     doc="""Flushes of kernel addresses under page table isolation, as merged: by INVLPG and INVPCID for
 the identifier that is loaded, at their next use for the others.""",
     source="arch/x86/mm/tlb.c: flush_tlb_one_kernel() and clear_asid_other() of Linux 6.1",
