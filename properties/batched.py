@@ -3,8 +3,8 @@
 What it checks: no CPU has an entry for a free page (invariant 1 of TLB and table lifetime); when
 munmap() returns, nobody can use the address by an old entry (invariant 2); an entry that is not mapped
 is somebody's to flush.
-Why it matters: a user who has unmapped or protected an address relies on it; the page may be an attacker's
-next.
+Why it matters: a user who has unmapped or protected an address relies on it; the page may be an
+attacker's next.
 Kernel precedent: 3ea277194daa; "mm/vmscan: flush deferred TLB before freeing large folios".
 Smallest counterexample: reclaim clears the entry, munmap() finds nothing to do (batched-flush-not-seen).
 Not covered: which CPUs need the flush, page-table locks of several tables, the counters of 6.1 that

@@ -124,14 +124,13 @@ def _shrink_folio_list(doc: str, *, flush_first: bool) -> Procedure:
         """The page is free for anyone."""
         return Step(when=s.reclaim.answered(cpu), then=[s.free.set(s.reclaim.frame[cpu], TRUE)])
 
-    def end_of_batch(s: Batched, cpu: Cpu) -> Step:
-        """All have answered."""
-        return Step(when=s.reclaim.answered(cpu), then=[])
-
-    flush_then_free = (try_to_unmap_flush, free_folio)
-    free_then_flush = (free_folio, try_to_unmap_flush, end_of_batch)
-    for body in (try_to_unmap, *(flush_then_free if flush_first else free_then_flush)):
-        procedure.step(body)
+    procedure.step(to="try_to_unmap_flush")(try_to_unmap)
+    if flush_first:
+        procedure.step(try_to_unmap_flush)
+        procedure.step(free_folio)
+    else:
+        procedure.step(at="try_to_unmap_flush", to="free_folio")(free_folio)
+        procedure.step(at="free_folio", to=Procedure.DONE)(try_to_unmap_flush)
     return procedure
 
 
