@@ -75,14 +75,14 @@ def cached_pages_are_mapped_or_wait(s: Ldt, cpu: Cpu, m: Mm, slot: Slot) -> Bool
 @always
 def what_runs_is_alive(s: Ldt, cpu: Cpu) -> Bool:
     """A CPU runs a process that exists."""
-    return s.alive[s.loaded_mm[cpu]]
+    return s.on_list[s.loaded_mm[cpu]]
 
 
 @always
 def dead_processes_have_no_ldt(s: Ldt, m: Mm) -> Bool:
     """A process that does not exist writes no LDT and has none."""
     nothing = s.published[m].is_none & ~s.user_entry[m] & write_ldt.idle(s, m)
-    return (~s.alive[m]).implies(nothing)
+    return (~s.on_list[m]).implies(nothing)
 
 
 @always

@@ -44,13 +44,15 @@ class Unmapping(Locals):
 
 
 class PfnMap(State):
-    """maps: user mappings of the file.  vma: the mapping is in i_mmap.  memory: the device memory of the
-    file, none after the driver has released it.  released: others may have it.  i_mmap_rwsem: held by
+    """maps: user mappings of the file.  vma: the mapping is in i_mmap.
+    flush_pending: a munmap() of it is under way (``tlb_flush_pending``), which has mmap_lock.
+    memory: the device memory of the file, none after the driver has released it.  released: others may have it.  i_mmap_rwsem: held by
     the driver."""
 
     maps: Map[Va, Opt[Frame]]
     tlb: Map[tuple[Cpu, Va], Opt[Frame]]
     vma: Map[Va, Bool]
+    flush_pending: Map[Va, Bool]
     memory: Var[Opt[Frame]]
     released: Map[Frame, Bool]
     i_mmap_rwsem: Var[Bool]
@@ -70,6 +72,7 @@ def boot(s: PfnMap) -> Step:
             s.maps.fill(lambda va: NONE),
             s.tlb.fill(lambda cpu, va: NONE),
             s.vma.fill(lambda va: FALSE),
+            s.flush_pending.fill(lambda va: FALSE),
             s.memory.become(NONE),
             s.released.fill(lambda f: TRUE),
             s.i_mmap_rwsem.become(FALSE),
@@ -89,15 +92,15 @@ def allocate(s: PfnMap, f: Frame) -> Step:
 @operation(kernel="mm/mmap.c: mmap_region(), vma_link()")
 def mmap(s: PfnMap, va: Va) -> Step:
     """A mapping joins i_mmap."""
-    idle = forall(Cpu, lambda by: munmap.idle(s, by) | (s.unmapping.va[by] != va))
-    return Step(when=~s.vma[va] & ~s.i_mmap_rwsem.now & idle, then=[s.vma.set(va, TRUE)])
+    return Step(
+        when=~s.vma[va] & ~s.i_mmap_rwsem.now & ~s.flush_pending[va], then=[s.vma.set(va, TRUE)]
+    )
 
 
 @operation(kernel="mm/memory.c: vmf_insert_pfn()")
 def fault(s: PfnMap, va: Va) -> Step:
     """A user touches it, and gets the memory."""
-    idle = forall(Cpu, lambda by: munmap.idle(s, by) | (s.unmapping.va[by] != va))
-    ready = s.vma[va] & s.memory.now.is_some & ~s.i_mmap_rwsem.now & idle
+    ready = s.vma[va] & s.memory.now.is_some & ~s.i_mmap_rwsem.now & ~s.flush_pending[va]
     return Step(when=ready, then=[s.maps.set(va, s.memory.now)])
 
 
@@ -127,10 +130,13 @@ def _munmap(doc: str, *, flush_first: bool) -> Procedure:
 
     def zap_pte_range(s: PfnMap, cpu: Cpu, va: Va) -> Step:
         """Clear the entry; the CPUs have to flush."""
-        mine = forall(Cpu, lambda by: munmap.idle(s, by) | (s.unmapping.va[by] != va))
         return Step(
-            when=s.vma[va] & ~s.i_mmap_rwsem.now & mine,
-            then=[*s.unmapping.ask(cpu, va), s.maps.set(va, NONE)],
+            when=s.vma[va] & ~s.i_mmap_rwsem.now & ~s.flush_pending[va],
+            then=[
+                *s.unmapping.ask(cpu, va),
+                s.flush_pending.set(va, TRUE),
+                s.maps.set(va, NONE),
+            ],
         )
 
     def unlink_file_vma(s: PfnMap, cpu: Cpu) -> Step:
@@ -142,7 +148,8 @@ def _munmap(doc: str, *, flush_first: bool) -> Procedure:
 
     def tlb_finish_mmu(s: PfnMap, cpu: Cpu) -> Step:
         """All have flushed."""
-        return Step(when=s.answered(cpu))
+        done = s.flush_pending.set(s.unmapping.va[cpu], FALSE)
+        return Step(when=s.answered(cpu), then=[done])
 
     procedure.step(zap_pte_range)
     procedure.step(unlink_file_vma)
@@ -166,13 +173,17 @@ def _unmap_mapping_range(doc: str, *, sees_others: bool) -> Procedure:
     def unmap_mapping_pages(s: PfnMap, cpu: Cpu) -> Step:
         """Under i_mmap_rwsem, clear every mapping in i_mmap; CPUs are asked if an entry was there, or
         another mmu_gather of the process is under way (mm_tlb_flush_nested())."""
-        others = exists(Cpu, lambda by: ~munmap.idle(s, by)) if sees_others else FALSE
-        due = exists(Va, lambda v: s.vma[v] & (s.maps[v].is_some | others))
+
+        def due(v: Va) -> Bool:
+            others = s.flush_pending[v] if sees_others else FALSE
+            return s.vma[v] & (s.maps[v].is_some | others)
+
+        asked = exists(Va, due)
         return Step(
             when=~s.i_mmap_rwsem.now & s.memory.now.is_some,
             then=[
                 s.i_mmap_rwsem.become(TRUE),
-                s.unmapping.waits_for.fill(lambda b, c: due, lambda b, c: b == cpu),
+                s.unmapping.waits_for.fill(lambda b, c: asked, lambda b, c: b == cpu),
                 s.maps.fill(lambda v: NONE, lambda v: s.vma[v]),
             ],
         )
