@@ -50,6 +50,13 @@ def walkers_end_by_themselves(old: Tables, new: Tables, cpu: Cpu) -> Bool:
     )
 
 
+@step
+def entries_are_not_replaced(old: Tables, new: Tables, i: PmdSlot) -> Bool:
+    """A table is unlinked before another one takes its place."""
+    both = old.link[i].is_some & new.link[i].is_some
+    return both.implies(old.link[i] == new.link[i])
+
+
 @sometimes
 def a_walker_is_in_an_unlinked_table(s: Tables, cpu: Cpu, t: Pte) -> Bool:
     """A table waits for its grace period with a walker in it."""

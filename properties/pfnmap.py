@@ -46,6 +46,20 @@ def i_mmap_changes_without_the_driver(old: PfnMap, new: PfnMap, va: Va) -> Bool:
     return (old.vma[va] == new.vma[va]) | ~old.i_mmap_rwsem.now
 
 
+@step
+def the_driver_takes_memory_that_is_free(old: PfnMap, new: PfnMap, f: Frame) -> Bool:
+    """What the driver takes was nobody's, and nobody holds the lock."""
+    taken = (old.memory.now != f) & (new.memory.now == f)
+    return taken.implies(old.released[f] & ~old.i_mmap_rwsem.now)
+
+
+@step
+def a_mapping_is_made_when_the_last_is_gone(old: PfnMap, new: PfnMap, va: Va) -> Bool:
+    """Nothing is mapped, and nothing faulted in, while an munmap() of the address is under way."""
+    made = (~old.vma[va] & new.vma[va]) | (old.maps[va].is_none & new.maps[va].is_some)
+    return made.implies(~old.flush_pending[va])
+
+
 @always
 def one_driver_at_a_time(s: PfnMap, a: Cpu, b: Cpu) -> Bool:
     """Whoever goes through i_mmap holds the lock, alone."""

@@ -10,7 +10,7 @@ flush between clearing an entry and its next use.
 
 from __future__ import annotations
 
-from mapproof.model.language import Bool, always, sometimes
+from mapproof.model.language import Bool, always, sometimes, step
 from mapproof.model.machine.sorts import Cpu, Va
 from mapproof.model.operations.pte_store import Halves, set_pte
 
@@ -40,6 +40,13 @@ def writers_have_the_lock(s: Halves, a: Cpu, b: Cpu) -> Bool:
     """Whoever writes an entry holds its lock, alone."""
     both = ~set_pte.idle(s, a) & ~set_pte.idle(s, b) & (s.write.va[a] == s.write.va[b])
     return (~set_pte.idle(s, a)).implies(s.locked[s.write.va[a]]) & both.implies(a == b)
+
+
+@step
+def locked_entries_are_the_writers(old: Halves, new: Halves, va: Va) -> Bool:
+    """An entry that is being written is not cleared."""
+    cleared = old.mapped[va].is_some & new.mapped[va].is_none
+    return cleared.implies(~old.locked[va] & old.present[va])
 
 
 @sometimes

@@ -12,7 +12,7 @@ Not covered: several pages, faults under the table's own lock, PCIDs of processe
 
 from __future__ import annotations
 
-from mapproof.model.language import Bool, always, sometimes
+from mapproof.model.language import Bool, always, exists, sometimes, step
 from mapproof.model.machine.sorts import Cpu, Frame, Mm
 from mapproof.model.operations.shared_pmd import SharedPmd, unmap_file, unshare
 
@@ -42,6 +42,20 @@ def one_unmaps_from_the_file(s: SharedPmd, a: Cpu, b: Cpu) -> Bool:
     busy_a = ~(unshare.idle(s, a) & unmap_file.idle(s, a))
     busy_b = ~(unshare.idle(s, b) & unmap_file.idle(s, b))
     return busy_a.implies(s.i_mmap_rwsem.now) & (busy_a & busy_b).implies(a == b)
+
+
+@step
+def the_table_changes_without_the_lock_held(old: SharedPmd, new: SharedPmd, m: Mm) -> Bool:
+    """While somebody unmaps from the file, nobody joins the table or maps a page in it."""
+    same = (old.shares[m] == new.shares[m]) & (old.page.now == new.page.now)
+    return same | ~old.i_mmap_rwsem.now
+
+
+@step
+def only_sharers_map_free_pages(old: SharedPmd, new: SharedPmd, f: Frame) -> Bool:
+    """A page that is mapped was free, and a process shares the table."""
+    mapped = (old.page.now != f) & (new.page.now == f)
+    return mapped.implies(old.free[f] & exists(Mm, lambda m: old.shares[m]))
 
 
 @sometimes

@@ -46,8 +46,8 @@ class Unmapping(Locals):
 class PfnMap(State):
     """maps: user mappings of the file.  vma: the mapping is in i_mmap.
     flush_pending: a munmap() of it is under way (``tlb_flush_pending``), which has mmap_lock.
-    memory: the device memory of the file, none after the driver has released it.  released: others may have it.  i_mmap_rwsem: held by
-    the driver."""
+    memory: the device memory of the file, none after the driver has released it.
+    released: others may have it.  i_mmap_rwsem: held by the driver."""
 
     maps: Map[Va, Opt[Frame]]
     tlb: Map[tuple[Cpu, Va], Opt[Frame]]
