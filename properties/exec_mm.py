@@ -10,7 +10,7 @@ Not covered: mm_cpumask (see pcid), the TLB; x86's own handler judges by loaded_
 
 from __future__ import annotations
 
-from mapproof.model.language import Bool, always, sometimes
+from mapproof.model.language import Bool, always, sometimes, step
 from mapproof.model.machine.sorts import Cpu, Mm
 from mapproof.model.operations.exec_mm import Tasks, exec_mmap, exit_mmap
 
@@ -32,6 +32,13 @@ def cr3_has_the_tasks_process(s: Tasks, cpu: Cpu) -> Bool:
 def ending_processes_have_no_task(s: Tasks, m: Mm) -> Bool:
     """A process whose tables are being freed has them still, and no task."""
     return (~exit_mmap.idle(s, m)).implies(s.tables[m] & s.unused(m))
+
+
+@step
+def the_end_of_a_process_frees_its_tables(old: Tasks, new: Tasks, m: Mm) -> Bool:
+    """exit_mmap() ends with the tables freed."""
+    ends = ~exit_mmap.idle(old, m) & exit_mmap.idle(new, m)
+    return ends.implies(~new.tables[m])
 
 
 @sometimes

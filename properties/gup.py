@@ -40,6 +40,23 @@ def pages_are_returned_while_mapped(old: Pinned, new: Pinned, cpu: Cpu) -> Bool:
 
 
 @step
+def a_walk_begins_with_what_is_mapped(old: Pinned, new: Pinned, cpu: Cpu) -> Bool:
+    """A walker that holds nothing starts from a present entry."""
+    begins = gup_pte_range.idle(old, cpu) & ~gup_pte_range.idle(new, cpu)
+    found = old.maps[new.found.va[cpu]] == some(new.found.frame[cpu])
+    return begins.implies(old.held[cpu].is_none & found)
+
+
+@step
+def pages_are_given_back_for_a_reason(old: Pinned, new: Pinned, cpu: Cpu) -> Bool:
+    """A walker returns nothing only if the page is free or its entry has changed."""
+    returns = ~gup_pte_range.idle(old, cpu) & gup_pte_range.idle(new, cpu)
+    f = old.found.frame[cpu]
+    changed = ~old.taken[f] | (old.maps[old.found.va[cpu]] != some(f))
+    return (returns & new.held[cpu].is_none).implies(changed)
+
+
+@step
 def held_pages_are_not_freed(old: Pinned, new: Pinned, cpu: Cpu, f: Frame) -> Bool:
     """A page that a walker has a reference to stays taken, and whose it is."""
     same = new.taken[f] & (old.others[f] == new.others[f])
@@ -63,6 +80,13 @@ def a_walker_holds_somebody_elses_page(s: Pinned, cpu: Cpu, f: Frame) -> Bool:
 def a_returned_page_outlives_its_mapping(s: Pinned, cpu: Cpu, va: Va) -> Bool:
     """A page that was returned is mapped no more."""
     return gup_pte_range.idle(s, cpu) & s.held[cpu].is_some & s.maps[va].is_none
+
+
+@step
+def walkers_hold_until_they_say_so(old: Pinned, new: Pinned, cpu: Cpu) -> Bool:
+    """A caller who gives a page back has none."""
+    same = gup_pte_range.idle(old, cpu) & gup_pte_range.idle(new, cpu)
+    return (same & new.held[cpu].is_some).implies(old.held[cpu] == new.held[cpu])
 
 
 @sometimes

@@ -49,6 +49,15 @@ def locked_entries_are_the_writers(old: Halves, new: Halves, va: Va) -> Bool:
     return cleared.implies(~old.locked[va] & old.present[va])
 
 
+@step
+def writers_leave_a_page(old: Halves, new: Halves, cpu: Cpu) -> Bool:
+    """A writer ends with its page mapped, and without the lock."""
+    ends = ~set_pte.idle(old, cpu) & set_pte.idle(new, cpu)
+    va = old.write.va[cpu]
+    mapped = new.present[va] & (new.mapped[va] == old.write.frame[cpu])
+    return ends.implies(mapped & ~new.locked[va])
+
+
 @sometimes
 def a_walk_reads_a_page(s: Halves, cpu: Cpu, va: Va) -> Bool:
     """A CPU has a page, and nobody writes."""

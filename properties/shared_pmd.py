@@ -58,6 +58,23 @@ def only_sharers_map_free_pages(old: SharedPmd, new: SharedPmd, f: Frame) -> Boo
     return mapped.implies(old.free[f] & exists(Mm, lambda m: old.shares[m]))
 
 
+@step
+def truncation_frees_the_page(old: SharedPmd, new: SharedPmd, by: Cpu) -> Bool:
+    """A truncation ends with the page that it has unmapped free."""
+    ends = ~unmap_file.idle(old, by) & unmap_file.idle(new, by)
+    page = old.sharing.page[by]
+    return ends.implies(page.is_some & new.free[page.value] & ~old.free[page.value])
+
+
+@step
+def the_lock_is_released_at_the_end(old: SharedPmd, new: SharedPmd, by: Cpu) -> Bool:
+    """Whoever is done has released i_mmap_rwsem, and everybody has answered him."""
+    ends = (~unmap_file.idle(old, by) & unmap_file.idle(new, by)) | (
+        ~unshare.idle(old, by) & unshare.idle(new, by)
+    )
+    return ends.implies(~new.i_mmap_rwsem.now & old.answered(by))
+
+
 @sometimes
 def two_processes_use_the_page(s: SharedPmd, a: Cpu, b: Cpu) -> Bool:
     """CPUs of two processes have an entry for the page."""

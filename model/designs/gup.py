@@ -13,7 +13,7 @@ gup_fast = Design(
     init=op.boot,
     operations=[op.map_page, op.zap_pte, op.put_page, op.allocate, op.unpin_user_page],
     procedures=[op.gup_pte_range],
-    scope={Cpu: 1, Va: 1, Frame: 1},
+    scope={Cpu: 1, Va: 2, Frame: 2},
     doc="""GUP-fast, as merged: a page that was found without a lock is kept only if its entry is the
 same after a reference was taken.""",
     source="mm/gup.c of Linux 6.1",
