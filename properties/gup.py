@@ -64,6 +64,13 @@ def held_pages_are_not_freed(old: Pinned, new: Pinned, cpu: Cpu, f: Frame) -> Bo
 
 
 @step
+def callers_let_go(old: Pinned, new: Pinned, cpu: Cpu, f: Frame) -> Bool:
+    """A reference changes hands only from a caller to nobody, or to a walker that had none."""
+    changed = (old.held[cpu] != new.held[cpu]) & (old.held[cpu] == some(f))
+    return changed.implies(new.held[cpu].is_none & new.taken[f])
+
+
+@step
 def entries_are_cleared_before_they_are_set(old: Pinned, new: Pinned, va: Va) -> Bool:
     """A mapped page is unmapped before another one takes its place."""
     both = old.maps[va].is_some & new.maps[va].is_some

@@ -60,6 +60,30 @@ def a_mapping_is_made_when_the_last_is_gone(old: PfnMap, new: PfnMap, va: Va) ->
     return made.implies(~old.flush_pending[va])
 
 
+@step
+def the_driver_ends_without_the_memory(old: PfnMap, new: PfnMap, by: Cpu) -> Bool:
+    """When the driver is done, the memory is given away and the lock is free."""
+    ends = ~unmap_mapping_range.idle(old, by) & unmap_mapping_range.idle(new, by)
+    gone = new.memory.now.is_none & new.released[old.memory.now.value]
+    return ends.implies(gone & ~new.i_mmap_rwsem.now)
+
+
+@step
+def munmap_ends_flushed(old: PfnMap, new: PfnMap, by: Cpu) -> Bool:
+    """When munmap() is done, every CPU has flushed for it, and nothing of it is pending or mapped."""
+    ends = ~munmap.idle(old, by) & munmap.idle(new, by)
+    va = old.unmapping.va[by]
+    return ends.implies(old.answered(by) & ~new.flush_pending[va] & ~new.vma[va])
+
+
+@step
+def munmap_begins_with_a_mapping(old: PfnMap, new: PfnMap, by: Cpu) -> Bool:
+    """munmap() is of a mapping in i_mmap, and begins while the driver does not go through it."""
+    begins = munmap.idle(old, by) & ~munmap.idle(new, by)
+    va = new.unmapping.va[by]
+    return begins.implies(old.vma[va] & ~old.i_mmap_rwsem.now & new.flush_pending[va])
+
+
 @always
 def one_driver_at_a_time(s: PfnMap, a: Cpu, b: Cpu) -> Bool:
     """Whoever goes through i_mmap holds the lock, alone."""

@@ -36,6 +36,13 @@ def unlocked_entries_are_whole(s: Halves, va: Va) -> Bool:
 
 
 @always
+def one_store_is_enough(s: Halves, va: Va) -> Bool:
+    """Where an entry is one word, it is whole while its writer still has the lock."""
+    whole = s.present[va] & (s.low[va] == s.high[va]) & (s.mapped[va] == s.low[va])
+    return (s.one_store[()] & s.locked[va]).implies(whole)
+
+
+@always
 def writers_have_the_lock(s: Halves, a: Cpu, b: Cpu) -> Bool:
     """Whoever writes an entry holds its lock, alone."""
     both = ~set_pte.idle(s, a) & ~set_pte.idle(s, b) & (s.write.va[a] == s.write.va[b])

@@ -75,6 +75,13 @@ def the_lock_is_released_at_the_end(old: SharedPmd, new: SharedPmd, by: Cpu) -> 
     return ends.implies(~new.i_mmap_rwsem.now & old.answered(by))
 
 
+@step
+def a_process_gives_up_what_it_shares(old: SharedPmd, new: SharedPmd, by: Cpu) -> Bool:
+    """Unsharing takes the table from a process that has it."""
+    begins = unshare.idle(old, by) & ~unshare.idle(new, by)
+    return begins.implies(exists(Mm, lambda m: old.shares[m] & ~new.shares[m]))
+
+
 @sometimes
 def two_processes_use_the_page(s: SharedPmd, a: Cpu, b: Cpu) -> Bool:
     """CPUs of two processes have an entry for the page."""

@@ -13,7 +13,7 @@ pfnmap_flushed = Design(
     init=op.boot,
     operations=[op.allocate, op.mmap, op.fault, op.fill_tlb, op.flush_tlb_func],
     procedures=[op.munmap, op.unmap_mapping_range],
-    scope={Cpu: 2, Va: 1, Frame: 1},
+    scope={Cpu: 2, Va: 1, Frame: 2},
     doc="""Device memory in user mappings, as merged: the entries of a PFN mapping are flushed before the
 mapping leaves i_mmap, where the driver looks for it.""",
     source="mm/mmu_gather.c and include/asm-generic/tlb.h: tlb_end_vma(); b67fbebd4cf9",

@@ -51,8 +51,8 @@ class Ldt(State):
     """on_list: the process exists, and is on ``pgd_list``.  page: what a process's tables map at the
     slot.  user_entry: its user tables have the top-level entry (PGD slot 272; on PAE one PMD
     entry).  published: ``context.ldt``.  ldtr: the slot that a CPU's LDTR points to.
-    switching: between the new CR3 and the new LDTR, with interrupts off.  tlb, behind: what a CPU has cached of a process, and whether
-    it must flush that before it runs it."""
+    switching: between the new CR3 and the new LDTR, with interrupts off.
+    tlb, behind: what a CPU has cached of a process, and whether it must flush that before it runs it."""
 
     on_list: Map[Mm, Bool]
     page: Map[tuple[Mm, Slot], Opt[Frame]]

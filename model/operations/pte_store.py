@@ -20,7 +20,6 @@ from ..language import (
     State,
     Step,
     Update,
-    given,
     ite,
     operation,
     some,
@@ -50,7 +49,7 @@ class Halves(State):
     tlb: Map[tuple[Cpu, Va], Opt[Frame]]
     torn: Map[Cpu, Bool]
     write: Write
-    one_store: Fun[tuple[()], Bool] = given(lambda scope: False)
+    one_store: Fun[tuple[()], Bool]
 
 
 @operation(kernel="arch/x86/mm/init.c")
