@@ -51,6 +51,22 @@ def pages_are_freed_by_who_unmapped_them(old: Batched, new: Batched, f: Frame, v
     return (~old.free[f] & new.free[f]).implies(old.maps[va] != f)
 
 
+@step
+def munmap_frees_what_it_finds(old: Batched, new: Batched, by: Cpu) -> Bool:
+    """When munmap() returns, the page that it has found is free, and the lock is."""
+    returns = ~munmap.idle(old, by) & munmap.idle(new, by)
+    found = old.unmapped.found[by]
+    return returns.implies(~new.ptl.now & found.is_some.implies(new.free[found.value]))
+
+
+@step
+def reclaim_frees_what_it_unmaps(old: Batched, new: Batched, by: Cpu) -> Bool:
+    """Whoever leaves the step that frees has freed the page that he has unmapped."""
+    last = shrink_folio_list.at(old, by, shrink_folio_list.steps[2])
+    ends = last & shrink_folio_list.idle(new, by)
+    return ends.implies(new.free[old.reclaim.frame[by]])
+
+
 @sometimes
 def a_flush_is_put_off(s: Batched, by: Cpu, cpu: Cpu, va: Va) -> Bool:
     """Reclaim has unmapped a page that a CPU still has an entry for, and has asked nobody."""

@@ -57,6 +57,14 @@ def entries_are_not_replaced(old: Tables, new: Tables, i: PmdSlot) -> Bool:
     return both.implies(old.link[i] == new.link[i])
 
 
+@step
+def tables_are_free_at_the_end(old: Tables, new: Tables, by: Cpu, t: Pte) -> Bool:
+    """A table that is left by RCU, or freed without a batch, is free for anyone."""
+    single = free_pgtables.at(old, by, free_pgtables.steps[5]) & free_pgtables.idle(new, by)
+    one = (single & (old.gather.table[by] == t)).implies(~new.taken[t])
+    return one & (old.queued[t] & ~new.queued[t]).implies(~new.taken[t])
+
+
 @sometimes
 def a_walker_is_in_an_unlinked_table(s: Tables, cpu: Cpu, t: Pte) -> Bool:
     """A table waits for its grace period with a walker in it."""
