@@ -4,7 +4,7 @@ What it checks: no entry and no TLB leads to memory that the driver has given aw
 and table lifetime); an entry that is cached is of a mapping that the driver finds.
 Why it matters: the memory is somebody else's; nothing counts the users of a PFN mapping.
 Kernel precedent: b67fbebd4cf9 ("mmu_gather: Force tlb-flush VM_PFNMAP vmas", CVE-2022-39188).
-Smallest counterexample: munmap() leaves i_mmap, the driver finds nobody (pfnmap-flushed-last).
+Smallest counterexample: munmap() leaves i_mmap, the driver finds nobody (unmap-mapping-flush-last).
 Not covered: several files, which CPUs run the process.
 """
 
@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from mapproof.model.language import Bool, always, sometimes, step
 from mapproof.model.machine.sorts import Cpu, Frame, Va
-from mapproof.model.operations.pfnmap import PfnMap, munmap, unmap_mapping_range
+from mapproof.model.operations.unmap_mapping import PfnMap, munmap, unmap_mapping_range
 
 
 @always
