@@ -38,7 +38,7 @@ def ldtr_has_the_published_ldt(s: Ldt, cpu: Cpu) -> Bool:
 def mapped_ldt_pages_are_in_use(s: Ldt, m: Mm, slot: Slot) -> Bool:
     """A page in a slot is not free, and its process is alive."""
     page = s.page[m, slot]
-    return page.is_some.implies(~s.free[page.value] & s.alive[m])
+    return page.is_some.implies(~s.free[page.value] & s.on_list[m])
 
 
 @always

@@ -27,3 +27,10 @@ pti_global = Design(
 nothing else.""",
     source="arch/x86/mm/pti.c and cpu_entry_area.c of Linux 6.1",
 )
+
+pti_global_invlpg = pti_global.replacing(
+    op.flush_kernel_range,
+    op.flush_kernel_range_not_global,
+    name="pti-global-invlpg",
+    doc="pti-global, but INVLPG leaves global entries while PCIDs are in use (defect T-08).",
+)

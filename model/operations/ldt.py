@@ -48,13 +48,13 @@ class Write(Locals):
 
 
 class Ldt(State):
-    """alive: the process exists.  page: what a process's tables map at the slot.  user_entry: its
-    user tables have the top-level entry (PGD slot 272; on PAE one PMD entry).  published:
-    ``context.ldt``.  ldtr: the slot that a CPU's LDTR points to.  switching: between the new CR3 and
-    the new LDTR, with interrupts off.  tlb, behind: what a CPU has cached of a process, and whether
-    it must flush that before it runs it."""
+    """on_list: the process exists, and is on ``pgd_list``.  page: what a process's tables map at the
+    slot.  user_entry: its user tables have the top-level entry (PGD slot 272; on PAE one PMD
+    entry).  published: ``context.ldt``.  ldtr: the slot that a CPU's LDTR points to.
+    switching: between the new CR3 and the new LDTR, with interrupts off.
+    tlb, behind: what a CPU has cached of a process, and whether it must flush that before it runs it."""
 
-    alive: Map[Mm, Bool]
+    on_list: Map[Mm, Bool]
     page: Map[tuple[Mm, Slot], Opt[Frame]]
     user_entry: Map[Mm, Bool]
     published: Map[Mm, Opt[Slot]]
@@ -81,7 +81,7 @@ def boot(s: Ldt) -> Step:
     return Step(
         when=TRUE,
         then=[
-            s.alive.fill(lambda m: ~s.unused(m)),
+            s.on_list.fill(lambda m: ~s.unused(m)),
             s.page.fill(lambda m, slot: NONE),
             s.user_entry.fill(lambda m: FALSE),
             s.published.fill(lambda m: NONE),
@@ -102,7 +102,7 @@ def switch_mm(s: Ldt, cpu: Cpu, m: Mm) -> Step:
     """CR3 gets the tables of another process; what is behind is flushed."""
     stale = s.behind[cpu, m]
     return Step(
-        when=s.alive[m] & ~s.switching[cpu],
+        when=s.on_list[m] & ~s.switching[cpu],
         then=[
             s.loaded_mm.set(cpu, m),
             s.switching.set(cpu, TRUE),
@@ -149,7 +149,7 @@ def map_ldt_struct(s: Ldt, m: Mm, f: Frame) -> Step:
     slot = ite(first, Slot.SECOND, Slot.FIRST)
     old = s.published[m]
     return Step(
-        when=s.alive[m] & ~s.unused(m) & s.free[f],
+        when=s.on_list[m] & ~s.unused(m) & s.free[f],
         then=[
             s.write.new.set(m, slot),
             s.write.old.set(m, old),
@@ -235,11 +235,11 @@ def flush_tlb(s: Ldt, cpu: Cpu, m: Mm) -> Step:
 @operation(kernel="arch/x86/kernel/ldt.c: ldt_dup_context()")
 def fork(s: Ldt, m: Mm, child: Mm, f: Frame) -> Step:
     """A child gets a copy of the LDT, in the first slot."""
-    new = s.alive[m] & s.published[m].is_some & ~s.alive[child]
+    new = s.on_list[m] & s.published[m].is_some & ~s.on_list[child]
     return Step(
         when=new & s.free[f],
         then=[
-            s.alive.set(child, TRUE),
+            s.on_list.set(child, TRUE),
             *_fill_slot(s, child, Slot.FIRST, f),
             s.user_entry.set(child, TRUE),
             s.published.set(child, some(Slot.FIRST)),
@@ -250,7 +250,7 @@ def fork(s: Ldt, m: Mm, child: Mm, f: Frame) -> Step:
 @operation(kernel="kernel/fork.c: mm_init()")
 def fork_without_ldt(s: Ldt, child: Mm) -> Step:
     """A child of a process without an LDT."""
-    return Step(when=~s.alive[child], then=[s.alive.set(child, TRUE)])
+    return Step(when=~s.on_list[child], then=[s.on_list.set(child, TRUE)])
 
 
 @operation(kernel="arch/x86/kernel/ldt.c: ldt_arch_exit_mmap(), destroy_context_ldt()")
@@ -259,9 +259,9 @@ def exit_mm(s: Ldt, m: Mm) -> Step:
     again, so that every CPU flushes before it runs a process on these PCIDs."""
     owned = s.page[m, Slot.FIRST], s.page[m, Slot.SECOND]
     return Step(
-        when=s.alive[m] & s.unused(m) & write_ldt.idle(s, m),
+        when=s.on_list[m] & s.unused(m) & write_ldt.idle(s, m),
         then=[
-            s.alive.set(m, FALSE),
+            s.on_list.set(m, FALSE),
             s.page.fill(lambda n, slot: NONE, lambda n, slot: n == m),
             s.user_entry.set(m, FALSE),
             s.published.set(m, NONE),

@@ -179,15 +179,27 @@ def free_page(s: Globals, cpu: Cpu) -> Step:
     return Step(when=s.release.answered(cpu), then=[s.free.set(s.release.frame[cpu], TRUE)])
 
 
-@operation(kernel="arch/x86/mm/tlb.c: do_kernel_range_flush(), flush_tlb_one_kernel()")
-def flush_kernel_range(s: Globals, cpu: Cpu, by: Cpu) -> Step:
-    """The IPI arrives: INVLPG drops global entries and those of the kernel PCID, INVPCID the user's."""
+def _flush(s: Globals, cpu: Cpu, by: Cpu, *, drops_global: bool) -> Step:
     va = s.release.va[by]
-    here = [
-        drop(tlb, lambda c, v: (c == cpu) & (v == va))
-        for tlb in (s.global_tlb, s.kernel_tlb, s.user_tlb)
-    ]
+    tlbs = [s.kernel_tlb, s.user_tlb, *([s.global_tlb] if drops_global else [])]
+    here = [drop(tlb, lambda c, v: (c == cpu) & (v == va)) for tlb in tlbs]
     return Step(
         when=~unmap.idle(s, by) & s.release.waits_for[by, cpu] & (s.mode[cpu] == Mode.KERNEL),
         then=[*here, s.release.answer(by, cpu)],
     )
+
+
+@operation(kernel="arch/x86/mm/tlb.c: do_kernel_range_flush(), flush_tlb_one_kernel()")
+def flush_kernel_range(s: Globals, cpu: Cpu, by: Cpu) -> Step:
+    """The IPI arrives: INVLPG drops global entries and those of the kernel PCID, INVPCID the user's."""
+    return _flush(s, cpu, by, drops_global=True)
+
+
+# T-08: on some processors INVLPG leaves global entries while PCIDs are in use.
+@operation(
+    kernel="arch/x86/mm/tlb.c: do_kernel_range_flush() on processors that ce0b15d11ad8 lists",
+    name="flush_kernel_range",
+)
+def flush_kernel_range_not_global(s: Globals, cpu: Cpu, by: Cpu) -> Step:
+    """The IPI arrives: INVLPG and INVPCID drop entries of both PCIDs, and no global one."""
+    return _flush(s, cpu, by, drops_global=False)

@@ -1,0 +1,30 @@
+"""Two systems on one machine."""
+
+from __future__ import annotations
+
+from ..language.compose import AtOnce, together
+from ..operations import ldt, vmalloc
+from .ldt import ldt_pti
+from .vmalloc import vmalloc_pae_2019
+
+
+class LdtOnPae(ldt.Ldt, vmalloc.Pae):
+    """Processes of 32-bit PAE with an LDT of their own and copies of init_mm's vmalloc entries: they
+    are the same processes, on the same CPUs, and come and go under pgd_lock."""
+
+
+ldt_pae = together(
+    ldt_pti,
+    vmalloc_pae_2019,
+    LdtOnPae,
+    name="ldt-pae",
+    at_once=[
+        AtOnce(ldt.switch_mm, vmalloc.switch_mm),
+        AtOnce(ldt.fork, vmalloc.fork, {"m": "child"}),
+        AtOnce(ldt.fork_without_ldt, vmalloc.fork, {"m": "child"}),
+        AtOnce(ldt.exit_mm, vmalloc.exit_mm),
+    ],
+    geometry="i386-pae",
+    doc="""The LDT under page table isolation together with the synchronisation of the vmalloc area, on
+32-bit PAE: processes come, go and are switched to for both.""",
+)
