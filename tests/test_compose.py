@@ -7,10 +7,10 @@ import pytest
 from mapproof.model.designs.compositions import LdtOnPae, ldt_pae
 from mapproof.model.designs.ldt import ldt_pti
 from mapproof.model.designs.pti_global import pti_global
-from mapproof.model.designs.vmalloc import vmalloc_pae_2019
+from mapproof.model.designs.vmalloc_pae import vmalloc_pae_2019
 from mapproof.model.language import DesignError
 from mapproof.model.language.compose import AtOnce, together
-from mapproof.model.operations import ldt, vmalloc
+from mapproof.model.operations import ldt, vmalloc_pae
 
 
 def test_common_components_are_there_once() -> None:
@@ -34,6 +34,6 @@ def test_a_state_has_to_inherit_from_both() -> None:
 
 
 def test_parameters_of_one_name_have_one_sort() -> None:
-    pair = AtOnce(ldt.switch_ldt, vmalloc.fork, {"m": "cpu"})
+    pair = AtOnce(ldt.switch_ldt, vmalloc_pae.fork, {"m": "cpu"})
     with pytest.raises(DesignError, match="cpu is a Cpu in one and a Mm in the other"):
         pair.joint(LdtOnPae)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from ..language.compose import AtOnce, together
-from ..operations import ldt, vmalloc
+from ..operations import ldt, vmalloc, vmalloc_pae
 from .ldt import ldt_pti
-from .vmalloc import vmalloc_pae_2019
+from .vmalloc_pae import vmalloc_pae_2019
 
 
-class LdtOnPae(ldt.Ldt, vmalloc.Pae):
+class LdtOnPae(ldt.Ldt, vmalloc_pae.Pae):
     """Processes of 32-bit PAE with an LDT of their own and copies of init_mm's vmalloc entries: they
     are the same processes, on the same CPUs, and come and go under pgd_lock."""
 
@@ -20,8 +20,8 @@ ldt_pae = together(
     name="ldt-pae",
     at_once=[
         AtOnce(ldt.switch_mm, vmalloc.switch_mm),
-        AtOnce(ldt.fork, vmalloc.fork, {"m": "child"}),
-        AtOnce(ldt.fork_without_ldt, vmalloc.fork, {"m": "child"}),
+        AtOnce(ldt.fork, vmalloc_pae.fork, {"m": "child"}),
+        AtOnce(ldt.fork_without_ldt, vmalloc_pae.fork, {"m": "child"}),
         AtOnce(ldt.exit_mm, vmalloc.exit_mm),
     ],
     geometry="i386-pae",
