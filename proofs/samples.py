@@ -24,10 +24,10 @@ from mapproof.model.language.layout import Layout
 from mapproof.model.language.nodes import Node
 from mapproof.model.language.scope import Scope
 
-STARTS = 2_000  # initial states that are sought, at most
+STARTS = 200  # initial states that are sought, at most
 GIVEN = 4  # one of so many has the given tables
 WALKS, LENGTH = 5, 40  # from each
-WORK = 60_000  # steps that are looked at on the way, at most
+WORK = 150_000  # steps that are looked at on the way, at most
 POOL = 8_000  # states that are looked at from the start
 ANY = -1  # in place of a value
 MOST_AHEAD = 30  # choices of values that are left open when a literal is first looked at
@@ -329,14 +329,16 @@ def _starts(machine: Machine, given: Layout, random: Random) -> Iterator[State]:
 
 
 def _possible(sat: Glucose4, must: list[int], guess: list[int]) -> bool:
-    """Whether there is a solution; of a guess it keeps what it can, the first literals first.
-    Without, solutions differ little: most of each follows from the first few choices."""
+    """Whether there is a solution; of a guess it keeps what it can.  Without, solutions differ
+    little: most of each follows from the first few choices."""
+    sat.set_phases(guess)
     while not sat.solve(assumptions=[*must, *guess]):
         conflict = set(sat.get_core() or ())
-        last = next((x for x in reversed(guess) if x in conflict), None)
-        if last is None:
+        wrong = [x for x in guess if x in conflict]
+        if not wrong:
             return False
-        guess.remove(last)
+        gone = set(wrong[1:] or wrong)
+        guess = [x for x in guess if x not in gone]
     return True
 
 
