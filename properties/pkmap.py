@@ -16,7 +16,15 @@ from __future__ import annotations
 
 from mapproof.model.language import Bool, always, exists, some, sometimes, step
 from mapproof.model.machine.sorts import Cpu, Frame, Task
-from mapproof.model.operations.pkmap import Count, Pkmap, Pkmaps
+from mapproof.model.operations.pkmap import (
+    Count,
+    Pkmap,
+    Pkmaps,
+    flush_unused,
+    flushed,
+    kmap_high,
+    wake_up,
+)
 
 
 @always
@@ -52,10 +60,33 @@ def free_slots_are_in_no_tlb(s: Pkmaps, slot: Pkmap, cpu: Cpu) -> Bool:
     return free.implies(s.pte[slot].is_none & (s.tlb[cpu, slot].is_none | s.waits_for[cpu]))
 
 
+def _holds_the_lock(s: Pkmaps, t: Task) -> Bool:
+    asleep = kmap_high.at(s, t, wake_up)
+    return ~(kmap_high.idle(s, t) | asleep) | ~flush_unused.idle(s, t)
+
+
+@always
+def the_lock_is_held_by_who_works(s: Pkmaps, t: Task) -> Bool:
+    """kmap_lock is held by who looks for a slot, fills it or gives slots up, not by who sleeps."""
+    return (s.kmap_lock.now == t) == _holds_the_lock(s, t)
+
+
 @always
 def flushes_are_waited_for_under_the_lock(s: Pkmaps, cpu: Cpu) -> Bool:
     """While an answer is missing, kmap_lock is held."""
-    return s.waits_for[cpu].implies(s.kmap_lock.now)
+    return s.waits_for[cpu].implies(s.kmap_lock.now.is_some)
+
+
+@always
+def unused_slots_are_mapped(s: Pkmaps, slot: Pkmap) -> Bool:
+    """A slot that is not free maps a page, used or not."""
+    return (s.count[slot] != Count.FREE).implies(s.pte[slot].is_some)
+
+
+@always
+def who_maps_a_page_does_not_hold_it(s: Pkmaps, t: Task, slot: Pkmap) -> Bool:
+    """A thread in kmap_high() gets its only reference to the page."""
+    return (~kmap_high.idle(s, t)).implies(s.pointer[t, slot] != s.kmap.page[t])
 
 
 @always
@@ -77,6 +108,34 @@ def only_flushes_make_slots_free(s: Pkmaps, new: Pkmaps, slot: Pkmap, cpu: Cpu) 
     return freed.implies((s.count[slot] == Count.UNUSED) & new.waits_for[cpu])
 
 
+@step
+def references_change_under_the_lock(s: Pkmaps, new: Pkmaps, t: Task, slot: Pkmap) -> Bool:
+    """While somebody holds kmap_lock and keeps it, no reference comes or goes."""
+    kept = s.kmap_lock.now.is_some & new.kmap_lock.now.is_some
+    return kept.implies(s.reference[t, slot] == new.reference[t, slot])
+
+
+@step
+def threads_sleep_when_all_is_used(s: Pkmaps, new: Pkmaps, t: Task, slot: Pkmap) -> Bool:
+    """A thread goes to sleep only when every slot is in use."""
+    asleep = kmap_high.at(new, t, wake_up) & ~kmap_high.at(s, t, wake_up)
+    return asleep.implies(s.count[slot] == Count.USED)
+
+
+@step
+def cpus_flush_when_asked(s: Pkmaps, new: Pkmaps, cpu: Cpu, slot: Pkmap) -> Bool:
+    """The cost: no CPU flushes the window but for a request."""
+    flushed = s.tlb[cpu, slot].is_some & new.tlb[cpu, slot].is_none
+    return flushed.implies(s.waits_for[cpu])
+
+
+@sometimes
+def a_thread_holds_two_pages(s: Pkmaps, t: Task, a: Pkmap, b: Pkmap) -> Bool:
+    """One thread has mapped two pages."""
+    both = s.pointer[t, a].is_some & s.pointer[t, b].is_some
+    return both & (s.pointer[t, a] != s.pointer[t, b])
+
+
 @sometimes
 def two_threads_hold_a_page(s: Pkmaps, a: Task, b: Task, slot: Pkmap) -> Bool:
     """Two threads have mapped one page."""
@@ -90,7 +149,7 @@ def an_unused_slot_is_in_a_tlb(s: Pkmaps, slot: Pkmap, cpu: Cpu) -> Bool:
 
 
 @sometimes
-def a_slot_is_used_again(s: Pkmaps, t: Task, slot: Pkmap, cpu: Cpu, other: Cpu) -> Bool:
-    """A CPU has flushed a slot while another one has not, and somebody waits for that."""
-    stale = s.tlb[cpu, slot].is_some & (s.count[slot] == Count.FREE)
-    return stale & s.waits_for[cpu] & ~s.waits_for[other]
+def a_search_waits_for_a_flush(s: Pkmaps, t: Task, slot: Pkmap, cpu: Cpu, other: Cpu) -> Bool:
+    """One CPU has flushed a free slot, another has not, and kmap_high() waits for that."""
+    waits = kmap_high.at(s, t, flushed) & s.waits_for[cpu] & ~s.waits_for[other]
+    return waits & s.tlb[cpu, slot].is_some & (s.count[slot] == Count.FREE)

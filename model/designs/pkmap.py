@@ -26,10 +26,3 @@ pkmap_another_page = pkmap.replacing(
     name="pkmap-another-page",
     doc="pkmap, but kunmap() is called with a page that was not mapped by its caller (defect M-08).",
 )
-
-pkmap_without_flush = pkmap.replacing(
-    op.kmap_high,
-    op.kmap_high_without_flush,
-    name="pkmap-without-flush",
-    doc="pkmap, but slots are used again without the flush.",
-)

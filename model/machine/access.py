@@ -66,6 +66,20 @@ class Controls:
     supervisor_keys: Callable[[ProtectionKey], KeyRights] = _all_rights
 
 
+def forbidden_by_key(
+    c: Controls, key: ProtectionKey, user_page: Bool, kind: Kind, user: Bool
+) -> Bool:
+    """The protection key of a page forbids an access to it (4.6.2): data accesses only; PKRU is about
+    user pages, IA32_PKRS about supervisor pages, and CR0.WP = 0 lets supervisor mode write all the
+    same."""
+    write = kind == Kind.WRITE
+    of_user, of_supervisor = c.user_keys(key), c.supervisor_keys(key)
+    by_pkru = of_user.access_disabled | (of_user.write_disabled & write & (user | c.wp))
+    by_pkrs = of_supervisor.access_disabled | (of_supervisor.write_disabled & write & c.wp)
+    forbidden = (user_page & c.pke & by_pkru) | (~user_page & c.pks & by_pkrs)
+    return (kind != Kind.FETCH) & forbidden
+
+
 @dataclass(frozen=True)
 class ErrorCode:
     """The error code of a page fault (4.7)."""
@@ -124,16 +138,12 @@ class Access:
 
     @cached_property
     def key_violation(self) -> Bool:
-        """Protection keys forbid the access (4.6.2): data accesses only; PKRU is about user pages,
-        IA32_PKRS about supervisor pages, and CR0.WP = 0 lets supervisor mode write all the same."""
+        """There is a translation, and the key of its page forbids the access (4.6.2)."""
         if not self.long_mode:
             return FALSE
-        c, page, write = self.controls, self.rights, self.kind == Kind.WRITE
-        user, supervisor = c.user_keys(page.key), c.supervisor_keys(page.key)
-        by_pkru = user.access_disabled | (user.write_disabled & write & (self.user | c.wp))
-        by_pkrs = supervisor.access_disabled | (supervisor.write_disabled & write & c.wp)
-        forbidden = (page.user & c.pke & by_pkru) | (~page.user & c.pks & by_pkrs)
-        return self.mapped & (self.kind != Kind.FETCH) & forbidden
+        page = self.rights
+        forbidden = forbidden_by_key(self.controls, page.key, page.user, self.kind, self.user)
+        return self.mapped & forbidden
 
     @cached_property
     def permitted(self) -> Bool:

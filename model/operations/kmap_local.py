@@ -253,9 +253,7 @@ def kmap_local_sched_in(s: KmapLocals, cpu: Cpu) -> Step:
     return Step(
         when=~s.in_irq[cpu],
         then=[
-            s.pte.fill(
-                lambda c, i: s.pteval[t, i], lambda c, i: (c == cpu) & s.before[i, s.idx[t]]
-            )
+            s.pte.fill(lambda c, i: s.pteval[t, i], lambda c, i: (c == cpu) & s.before[i, s.idx[t]])
         ],
     )
 

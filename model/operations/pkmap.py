@@ -55,8 +55,8 @@ class Kmap(Locals):
 class Pkmaps(State):
     """pte: ``pkmap_page_table``.  address: the pairs in ``page_address_htable``.  reference: who is
     counted.  pointer: the page that a thread mapped there and may use.  tlb: what a CPU has cached of
-    the window.  kmap_lock: it is held, by one CPU or by a thread that waits for a flush.  waits_for:
-    CPUs whose answer to that flush is missing."""
+    the window.  kmap_lock: who holds it.  waits_for: CPUs whose answer to the flush of its holder is
+    missing."""
 
     count: Map[Pkmap, Count]
     pte: Map[Pkmap, Opt[Frame]]
@@ -64,13 +64,9 @@ class Pkmaps(State):
     reference: Map[tuple[Task, Pkmap], Bool]
     pointer: Map[tuple[Task, Pkmap], Opt[Frame]]
     tlb: Map[tuple[Cpu, Pkmap], Opt[Frame]]
-    kmap_lock: Var[Bool]
+    kmap_lock: Var[Opt[Task]]
     waits_for: Map[Cpu, Bool]
     kmap: Kmap
-
-    def has_address(self, f: Frame) -> Bool:
-        """``page_address(page)`` is not NULL."""
-        return exists(Pkmap, lambda slot: self.address[f, slot])
 
     def counts_another(self, t: Task, slot: Pkmap) -> Bool:
         """There are references beside that thread's."""
@@ -94,7 +90,7 @@ def boot(s: Pkmaps) -> Step:
             s.reference.fill(lambda t, slot: FALSE),
             s.pointer.fill(lambda t, slot: NONE),
             s.tlb.fill(lambda cpu, slot: NONE),
-            s.kmap_lock.become(FALSE),
+            s.kmap_lock.become(NONE),
             s.waits_for.fill(lambda cpu: FALSE),
         ],
     )
@@ -106,8 +102,8 @@ def fill_tlb(s: Pkmaps, cpu: Cpu, slot: Pkmap) -> Step:
     return Step(when=s.pte[slot].is_some, then=[s.tlb.set((cpu, slot), s.pte[slot])])
 
 
-def _give_up_unused(s: Pkmaps, *, asked: Bool) -> list[Update]:
-    """The loop of flush_all_zero_pkmaps(): nothing that is unused stays mapped."""
+def _give_up_unused(s: Pkmaps) -> list[Update]:
+    """The loop of flush_all_zero_pkmaps(): what is unused is unmapped, and all CPUs have to flush."""
 
     def unused(slot: Pkmap) -> Bool:
         return s.count[slot] == Count.UNUSED
@@ -116,89 +112,94 @@ def _give_up_unused(s: Pkmaps, *, asked: Bool) -> list[Update]:
         s.count.fill(lambda slot: Count.FREE, unused),
         s.pte.fill(lambda slot: NONE, unused),
         s.address.fill(lambda f, slot: FALSE, lambda f, slot: unused(slot) & (s.pte[slot] == f)),
-        s.waits_for.fill(lambda cpu: asked),
+        s.waits_for.fill(lambda cpu: TRUE),
     ]
 
 
-def _kmap_high(doc: str, *, flush: bool) -> Procedure:
-    """kmap_high(); flush: slots are free again only when every CPU has flushed the window."""
-    procedure = Procedure(
-        "kmap_high", kernel="mm/highmem.c: kmap_high(), map_new_virtual()", doc=doc
+kmap_high = Procedure(
+    "kmap_high",
+    kernel="mm/highmem.c: kmap_high(), map_new_virtual()",
+    doc="Map a page in the window, or find where it is.",
+)
+
+
+@kmap_high.step(to="look")
+def lock_kmap(s: Pkmaps, t: Task, f: Frame) -> Step:
+    """Take the lock: only under it is page_address() to be trusted."""
+    known = exists(Pkmap, lambda slot: s.pointer[t, slot] == f)
+    return Step(
+        when=s.kmap_lock.now.is_none & ~known,
+        then=[s.kmap_lock.become(some(t)), s.kmap.page.set(t, f)],
     )
 
-    def lock_kmap(s: Pkmaps, t: Task, f: Frame) -> Step:
-        """Take the lock: only under it is page_address() to be trusted."""
-        known = exists(Pkmap, lambda slot: s.pointer[t, slot] == f)
-        return Step(
-            when=~s.kmap_lock.now & ~known,
-            then=[s.kmap_lock.become(TRUE), s.kmap.page.set(t, f)],
-        )
 
-    def find_address(s: Pkmaps, t: Task, slot: Pkmap) -> Step:
-        """The page has an address already."""
-        return Step(when=s.address[s.kmap.page[t], slot], then=[s.kmap.slot.set(t, slot)])
-
-    def map_new_virtual(s: Pkmaps, t: Task, slot: Pkmap) -> Step:
-        """A free slot gets the page."""
-        f = s.kmap.page[t]
-        return Step(
-            when=~s.has_address(f) & (s.count[slot] == Count.FREE),
-            then=[
-                s.pte.set(slot, some(f)),
-                s.count.set(slot, Count.UNUSED),
-                s.address.set((f, slot), TRUE),
-                s.kmap.slot.set(t, slot),
-            ],
-        )
-
-    def flush_all_zero_pkmaps(s: Pkmaps, t: Task) -> Step:
-        """At the end of the window, what is unused is given up, and all CPUs have to flush."""
-        return Step(
-            when=~s.has_address(s.kmap.page[t]),
-            then=_give_up_unused(s, asked=TRUE if flush else FALSE),
-        )
-
-    def flushed(s: Pkmaps, t: Task) -> Step:
-        """When all have answered, the search goes on."""
-        return Step(when=s.answered, then=[])
-
-    def sleep(s: Pkmaps, t: Task) -> Step:
-        """Every slot is in use: sleep, without the lock."""
-        full = forall(Pkmap, lambda slot: s.count[slot] == Count.USED)
-        return Step(when=full & ~s.has_address(s.kmap.page[t]), then=[s.kmap_lock.become(FALSE)])
-
-    def wake_up(s: Pkmaps, t: Task) -> Step:
-        """Take the lock again, and look again whether the page has an address."""
-        return Step(when=~s.kmap_lock.now, then=[s.kmap_lock.become(TRUE)])
-
-    def unlock_kmap(s: Pkmaps, t: Task) -> Step:
-        """Count the reference, and return the address."""
-        slot = s.kmap.slot[t]
-        return Step(
-            when=TRUE,
-            then=[
-                s.count.set(slot, Count.USED),
-                s.reference.set((t, slot), TRUE),
-                s.pointer.set((t, slot), some(s.kmap.page[t])),
-                s.kmap_lock.become(FALSE),
-            ],
-        )
-
-    procedure.step(to="search")(lock_kmap)
-    procedure.step(at="search", to="found")(find_address)
-    procedure.step(at="search", to="found")(map_new_virtual)
-    procedure.step(at="search", to="flushing")(flush_all_zero_pkmaps)
-    procedure.step(at="flushing", to="search")(flushed)
-    procedure.step(at="search", to="asleep")(sleep)
-    procedure.step(at="asleep", to="search")(wake_up)
-    procedure.step(at="found", to=Procedure.DONE)(unlock_kmap)
-    return procedure
+@kmap_high.step(at="look", to="found")
+def find_address(s: Pkmaps, t: Task, slot: Pkmap) -> Step:
+    """The page has an address already."""
+    return Step(when=s.address[s.kmap.page[t], slot], then=[s.kmap.slot.set(t, slot)])
 
 
-kmap_high = _kmap_high("Map a page in the window, or find where it is.", flush=True)
-kmap_high_without_flush = _kmap_high(
-    "Map a page in the window; slots are used again without a flush.", flush=False
-)
+@kmap_high.step(at="look", to="search")
+def no_address(s: Pkmaps, t: Task) -> Step:
+    """It has none, and gets none while the lock is held."""
+    f = s.kmap.page[t]
+    return Step(when=forall(Pkmap, lambda slot: ~s.address[f, slot]))
+
+
+@kmap_high.step(at="search", to="found")
+def map_new_virtual(s: Pkmaps, t: Task, slot: Pkmap) -> Step:
+    """A free slot gets the page."""
+    f = s.kmap.page[t]
+    return Step(
+        when=s.count[slot] == Count.FREE,
+        then=[
+            s.pte.set(slot, some(f)),
+            s.count.set(slot, Count.UNUSED),
+            s.address.set((f, slot), TRUE),
+            s.kmap.slot.set(t, slot),
+        ],
+    )
+
+
+@kmap_high.step(at="search", to="flushing")
+def flush_all_zero_pkmaps(s: Pkmaps, t: Task) -> Step:
+    """At the end of the window, what is unused is given up, and all CPUs have to flush."""
+    return Step(when=TRUE, then=_give_up_unused(s))
+
+
+@kmap_high.step(at="flushing", to="search")
+def flushed(s: Pkmaps, t: Task) -> Step:
+    """When all have answered, the search goes on."""
+    return Step(when=s.answered, then=[])
+
+
+@kmap_high.step(at="search", to="asleep")
+def sleep(s: Pkmaps, t: Task) -> Step:
+    """Every slot is in use: sleep, without the lock."""
+    full = forall(Pkmap, lambda slot: s.count[slot] == Count.USED)
+    return Step(when=full, then=[s.kmap_lock.become(NONE)])
+
+
+@kmap_high.step(at="asleep", to="look")
+def wake_up(s: Pkmaps, t: Task) -> Step:
+    """Take the lock again, and look again whether the page has an address."""
+    return Step(when=s.kmap_lock.now.is_none, then=[s.kmap_lock.become(some(t))])
+
+
+@kmap_high.step(at="found", to=Procedure.DONE)
+def unlock_kmap(s: Pkmaps, t: Task) -> Step:
+    """Count the reference, and return the address."""
+    slot = s.kmap.slot[t]
+    return Step(
+        when=TRUE,
+        then=[
+            s.count.set(slot, Count.USED),
+            s.reference.set((t, slot), TRUE),
+            s.pointer.set((t, slot), some(s.kmap.page[t])),
+            s.kmap_lock.become(NONE),
+        ],
+    )
+
 
 flush_unused = Procedure(
     "kmap_flush_unused",
@@ -211,15 +212,15 @@ flush_unused = Procedure(
 def give_up_unused(s: Pkmaps, t: Task) -> Step:
     """Under the lock, give up what is unused."""
     return Step(
-        when=~s.kmap_lock.now,
-        then=[s.kmap_lock.become(TRUE), *_give_up_unused(s, asked=TRUE)],
+        when=s.kmap_lock.now.is_none,
+        then=[s.kmap_lock.become(some(t)), *_give_up_unused(s)],
     )
 
 
 @flush_unused.step
 def unlock_flushed(s: Pkmaps, t: Task) -> Step:
     """When all have answered, release the lock."""
-    return Step(when=s.answered, then=[s.kmap_lock.become(FALSE)])
+    return Step(when=s.answered, then=[s.kmap_lock.become(NONE)])
 
 
 @operation(kernel="arch/x86/mm/tlb.c: do_kernel_range_flush()")
@@ -244,10 +245,9 @@ def _put(s: Pkmaps, owner: Task, slot: Pkmap) -> list[Update]:
 
 @operation(kernel="mm/highmem.c: kunmap_high()")
 def kunmap_high(s: Pkmaps, t: Task, slot: Pkmap) -> Step:
-    """A thread is done with a page; its slot is found by page_address()."""
-    f = s.pointer[t, slot]
+    """A thread is done with a page; page_address() of the page is the slot that it holds."""
     return Step(
-        when=~s.kmap_lock.now & f.is_some & s.address[f.value, slot],
+        when=s.kmap_lock.now.is_none & s.pointer[t, slot].is_some,
         then=[*_put(s, t, slot), s.pointer.set((t, slot), NONE)],
     )
 
@@ -257,7 +257,7 @@ def kunmap_high(s: Pkmaps, t: Task, slot: Pkmap) -> Step:
 def kunmap_high_of_another_page(s: Pkmaps, t: Task, f: Frame, slot: Pkmap, owner: Task) -> Step:
     """A thread names a page that it has not mapped: the count loses the reference of another one."""
     return Step(
-        when=~s.kmap_lock.now
+        when=s.kmap_lock.now.is_none
         & s.address[f, slot]
         & s.pointer[t, slot].is_none
         & s.reference[owner, slot],
