@@ -14,9 +14,16 @@ kmap_high_get() of ARM, interrupts within interrupts.
 
 from __future__ import annotations
 
-from mapproof.model.language import Bool, always, sometimes
+from mapproof.model.language import Bool, always, sometimes, step
 from mapproof.model.machine.sorts import Cpu, Task
-from mapproof.model.operations.kmap_local import KmapLocals, KmIdx, Life, context_switch
+from mapproof.model.operations.kmap_local import (
+    KmapLocals,
+    KmapNested,
+    KmapThreads,
+    KmIdx,
+    Life,
+    context_switch,
+)
 
 
 @always
@@ -52,9 +59,21 @@ def other_slots_are_empty(s: KmapLocals, cpu: Cpu, i: KmIdx) -> Bool:
 
 
 @always
-def atomic_mappings_are_not_interrupted_by_threads(s: KmapLocals, t: Task, i: KmIdx) -> Bool:
+def atomic_mappings_are_on_the_stack(s: KmapLocals, t: Task, i: KmIdx) -> Bool:
+    """What was mapped by kmap_atomic() is below the depth."""
+    return s.atomic[t, i].implies(s.before[i, s.idx[t]])
+
+
+@always
+def atomic_mappings_are_not_taken_out(s: KmapLocals, cpu: Cpu, i: KmIdx) -> Bool:
+    """A mapping of kmap_atomic() of the thread on a CPU is in its slot, whatever the CPU does."""
+    return s.atomic[s.current[cpu], i].implies(s.is_installed(cpu, i))
+
+
+@always
+def atomic_mappings_keep_their_cpu(s: KmapLocals, t: Task, i: KmIdx) -> Bool:
     """A thread that nobody runs has nothing mapped by kmap_atomic()."""
-    return s.atomic[t, i].implies(~s.is_off_cpu(t) & s.before[i, s.idx[t]])
+    return s.is_off_cpu(t).implies(~s.atomic[t, i])
 
 
 @always
@@ -76,6 +95,32 @@ def interrupts_leave_the_threads_mappings(s: KmapLocals, cpu: Cpu) -> Bool:
     return s.in_irq[cpu].implies(~s.before[s.idx[s.current[cpu]], s.base[cpu]])
 
 
+@step
+def stacks_change_by_code_that_runs(
+    s: KmapLocals, new: KmapLocals, cpu: Cpu, t: Task, i: KmIdx
+) -> Bool:
+    """The context switch leaves the stacks alone, and nobody changes the stack of a thread that does
+    not run."""
+    running = s.life[t] == Life.ALIVE
+    still = (s.idx[t] == new.idx[t]) & (s.pteval[t, i] == new.pteval[t, i])
+    off = s.is_off_cpu(t) | ((s.current[cpu] == t) & ~s.runs_code(cpu))
+    return (running & off).implies(still)
+
+
+@step
+def interrupts_end_as_deep_as_they_began(s: KmapLocals, new: KmapLocals, cpu: Cpu) -> Bool:
+    """An interrupt has unmapped what it mapped when it ends, and begins at the depth of its thread."""
+    differs = s.in_irq[cpu] != new.in_irq[cpu]
+    return differs.implies(s.idx[s.current[cpu]] == new.base[cpu])
+
+
+@step
+def threads_with_mappings_stay(s: KmapLocals, new: KmapLocals, t: Task, cpu: Cpu) -> Bool:
+    """A thread that has something mapped belongs to the same CPU as before."""
+    pinned = (s.life[t] == Life.ALIVE) & ~s.has_none(t)
+    return pinned.implies((s.task_cpu[t, cpu] == new.task_cpu[t, cpu]) & (new.life[t] == s.life[t]))
+
+
 @sometimes
 def a_thread_has_mappings_while_another_runs(s: KmapLocals, cpu: Cpu, t: Task, i: KmIdx) -> Bool:
     """A CPU runs a thread with a mapping, and one that it has switched from has one in that slot."""
@@ -84,7 +129,7 @@ def a_thread_has_mappings_while_another_runs(s: KmapLocals, cpu: Cpu, t: Task, i
 
 
 @sometimes
-def an_interrupt_maps_within_a_switch(s: KmapLocals, cpu: Cpu, i: KmIdx, j: KmIdx) -> Bool:
+def an_interrupt_maps_within_a_switch(s: KmapNested, cpu: Cpu, i: KmIdx, j: KmIdx) -> Bool:
     """An interrupt has a mapping above those of a thread which the context switch has taken out."""
     t = s.current[cpu]
     out = s.pointer[t, i].is_some & s.pte[cpu, i].is_none
@@ -92,12 +137,19 @@ def an_interrupt_maps_within_a_switch(s: KmapLocals, cpu: Cpu, i: KmIdx, j: KmId
 
 
 @sometimes
-def two_cpus_have_mappings(s: KmapLocals, a: Cpu, b: Cpu, i: KmIdx) -> Bool:
+def two_cpus_have_mappings(s: KmapThreads, a: Cpu, b: Cpu, i: KmIdx) -> Bool:
     """Two CPUs have mappings, of different threads, at the same depth."""
     return (a != b) & s.is_installed(a, i) & s.is_installed(b, i)
 
 
 @sometimes
-def an_atomic_mapping_is_used(s: KmapLocals, cpu: Cpu, i: KmIdx) -> Bool:
+def an_atomic_mapping_is_used(s: KmapNested, cpu: Cpu, i: KmIdx) -> Bool:
     """A thread has a mapping of kmap_atomic() in its TLB."""
     return s.atomic[s.current[cpu], i] & s.tlb[cpu, i].is_some
+
+
+@sometimes
+def a_thread_goes_on_after_an_interrupt(s: KmapNested, cpu: Cpu, i: KmIdx) -> Bool:
+    """A thread has mapped more since an interrupt that found mappings."""
+    deeper = s.before[s.bottom[()], s.base[cpu]] & s.before[s.base[cpu], i]
+    return deeper & ~s.in_irq[cpu] & (s.idx[s.current[cpu]] == i)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from ..language import Design
 from ..machine.sorts import Cpu, Frame, Task
 from ..operations import kmap_local as op
-from ..operations.kmap_local import KmapLocals, KmIdx
+from ..operations.kmap_local import KmapNested, KmapThreads, KmIdx
 
 kmap_local = Design(
     name="kmap-local",
-    state=KmapLocals,
+    state=KmapNested,
     init=op.boot,
     operations=[
         op.fill_tlb,
@@ -18,14 +18,12 @@ kmap_local = Design(
         op.kunmap_local,
         op.enter_irq,
         op.leave_irq,
-        op.migrate,
         op.dup_task_struct,
         op.kmap_local_fork,
-        op.exit_thread,
     ],
     procedures=[op.context_switch],
     assumptions=[op.depths_are_ordered],
-    scope={Cpu: 2, Task: 3, KmIdx: 3, Frame: 2},
+    scope={Cpu: 1, Task: 2, KmIdx: 3, Frame: 2},
     geometry="i386-pae",
     doc="""kmap_local_page() and kmap_atomic() of highmem pages, as merged: slots per CPU, a stack per
 thread, and a context switch that takes mappings out and puts them back.""",
@@ -39,9 +37,25 @@ kmap_local_any_order = kmap_local.replacing(
     doc="kmap-local, but nested mappings are unmapped in any order.",
 )
 
-kmap_local_migration = kmap_local.replacing(
+kmap_local_threads = kmap_local.but(
+    name="kmap-local-threads",
+    state=KmapThreads,
+    operations=[
+        op.kmap_local,
+        op.kunmap_local,
+        op.migrate,
+        op.dup_task_struct,
+        op.kmap_local_fork,
+        op.exit_thread,
+    ],
+    scope={Cpu: 2, Task: 3, KmIdx: 2, Frame: 2},
+    doc="""kmap_local_page() on several CPUs: threads are made, switch, migrate and exit, with their
+mappings or without.""",
+)
+
+kmap_local_migration = kmap_local_threads.replacing(
     op.migrate,
     op.migrate_always,
     name="kmap-local-migration",
-    doc="kmap-local, but a thread with mappings may move to another CPU.",
+    doc="kmap-local-threads, but a thread with mappings may move to another CPU.",
 )

@@ -92,6 +92,14 @@ class KmapLocals(State):
         return self.before[i, self.idx[t]] & (context_switch.idle(self, cpu) | of_irq)
 
 
+class KmapNested(KmapLocals):
+    """The same, for claims about what nests on one CPU."""
+
+
+class KmapThreads(KmapLocals):
+    """The same, for claims about several CPUs."""
+
+
 @assumption
 def depths_are_ordered(s: KmapLocals, a: KmIdx, b: KmIdx, c: KmIdx) -> Bool:
     """The order is strict and total, and nothing is below the bottom."""
@@ -121,6 +129,7 @@ def boot(s: KmapLocals) -> Step:
             s.pte.fill(lambda cpu, i: NONE),
             s.tlb.fill(lambda cpu, i: NONE),
             s.in_irq.fill(lambda cpu: FALSE),
+            s.base.fill(lambda cpu: s.bottom[()]),
         ],
     )
 

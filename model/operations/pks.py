@@ -331,6 +331,7 @@ def kmap_in_a_bracket(s: PksKmap, cpu: Cpu, f: Frame) -> Step:
         then=[
             s.kmapped.set(f, TRUE),
             s.counted.set((t, f), s.counted[t, f] | s.protected[f]),
+            s.pointer.set((t, f), s.pointer[t, f] | s.protected[f]),
             s.saved.set(t, s.saved[t] | s.protected[f]),
             s.pkrs.set(cpu, s.pkrs[cpu] | s.protected[f]),
         ],
