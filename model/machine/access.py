@@ -66,18 +66,11 @@ class Controls:
     supervisor_keys: Callable[[ProtectionKey], KeyRights] = _all_rights
 
 
-def forbidden_by_key(
-    c: Controls, key: ProtectionKey, user_page: Bool, kind: Kind, user: Bool
-) -> Bool:
-    """The protection key of a page forbids an access to it (4.6.2): data accesses only; PKRU is about
-    user pages, IA32_PKRS about supervisor pages, and CR0.WP = 0 lets supervisor mode write all the
-    same."""
-    write = kind == Kind.WRITE
-    of_user, of_supervisor = c.user_keys(key), c.supervisor_keys(key)
-    by_pkru = of_user.access_disabled | (of_user.write_disabled & write & (user | c.wp))
-    by_pkrs = of_supervisor.access_disabled | (of_supervisor.write_disabled & write & c.wp)
-    forbidden = (user_page & c.pke & by_pkru) | (~user_page & c.pks & by_pkrs)
-    return (kind != Kind.FETCH) & forbidden
+def forbidden_by_key(rights: KeyRights, kind: Kind, writes_checked: Bool = TRUE) -> Bool:
+    """The rights of a page's key forbid an access to it (4.6.2): keys are about data accesses, and
+    with CR0.WP = 0 they let supervisor mode write all the same."""
+    write = (kind == Kind.WRITE) & writes_checked
+    return (kind != Kind.FETCH) & (rights.access_disabled | (rights.write_disabled & write))
 
 
 @dataclass(frozen=True)
@@ -138,12 +131,14 @@ class Access:
 
     @cached_property
     def key_violation(self) -> Bool:
-        """There is a translation, and the key of its page forbids the access (4.6.2)."""
+        """There is a translation, and the key of its page forbids the access (4.6.2): PKRU is about user
+        pages, IA32_PKRS about supervisor pages."""
         if not self.long_mode:
             return FALSE
-        page = self.rights
-        forbidden = forbidden_by_key(self.controls, page.key, page.user, self.kind, self.user)
-        return self.mapped & forbidden
+        c, page = self.controls, self.rights
+        by_pkru = forbidden_by_key(c.user_keys(page.key), self.kind, self.user | c.wp)
+        by_pkrs = forbidden_by_key(c.supervisor_keys(page.key), self.kind, c.wp)
+        return self.mapped & ((page.user & c.pke & by_pkru) | (~page.user & c.pks & by_pkrs))
 
     @cached_property
     def permitted(self) -> Bool:

@@ -23,10 +23,9 @@ from ..language import (
     operation,
     some,
 )
-from ..machine.access import Controls, KeyRights, Kind, forbidden_by_key
 from ..machine.entries import ProtectionKey
 from ..machine.sorts import Cpu, Frame
-from .pks import PGMAP_KEY
+from .pks import PGMAP_KEY, forbidden_by_pkrs
 
 
 class Removal(Locals):
@@ -166,13 +165,6 @@ def close_bracket(s: Pgmap, cpu: Cpu) -> Step:
 @operation(kernel="any bug")
 def stray_write(s: Pgmap, cpu: Cpu, f: Frame) -> Step:
     """A CPU writes to an address that it should not write, by the translation that it has cached."""
-
-    def rights(key: ProtectionKey) -> KeyRights:
-        closed = (key == PGMAP_KEY) & ~s.pkrs[cpu]
-        return KeyRights(access_disabled=closed, write_disabled=closed)
-
-    entry = s.tlb[cpu, f]
-    controls = Controls(pks=TRUE, supervisor_keys=rights)
-    forbidden = forbidden_by_key(controls, entry.value, FALSE, Kind.WRITE, FALSE)
-    outside = ~s.pkrs[cpu]
-    return Step(when=entry.is_some & ~forbidden, then=[s.stray.set(f, s.stray[f] | outside)])
+    entry, bracket = s.tlb[cpu, f], s.pkrs[cpu]
+    hits = entry.is_some & ~forbidden_by_pkrs(entry.value, bracket)
+    return Step(when=hits, then=[s.stray.set(f, s.stray[f] | ~bracket)])

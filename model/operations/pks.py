@@ -25,12 +25,19 @@ from ..language import (
     ite,
     operation,
 )
-from ..machine.access import Controls, KeyRights, Kind, forbidden_by_key
+from ..machine.access import KeyRights, Kind, forbidden_by_key
 from ..machine.entries import ProtectionKey
 from ..machine.sorts import Cpu, Frame, Task
 
 # PKS_KEY_PGMAP_PROTECTION; which of the 15 it is does not matter.
 PGMAP_KEY = ProtectionKey.K1
+
+
+def forbidden_by_pkrs(key: ProtectionKey, readwrite: Bool) -> Bool:
+    """IA32_PKRS forbids a write to a page with that key; readwrite: it lets PGMAP_KEY through.  Key 0
+    is always let through, and other keys have no users here."""
+    shut = (key == PGMAP_KEY) & ~readwrite
+    return forbidden_by_key(KeyRights(access_disabled=shut, write_disabled=shut), Kind.WRITE)
 
 
 class Bracket(Locals):
@@ -69,13 +76,7 @@ class Pks(State):
 
     def can_access(self, cpu: Cpu, f: Frame) -> Bool:
         """The CPU reads or writes a page by its direct-map address without a fault."""
-
-        def rights(key: ProtectionKey) -> KeyRights:
-            closed = (key == PGMAP_KEY) & ~self.pkrs[cpu]
-            return KeyRights(access_disabled=closed, write_disabled=closed)
-
-        controls = Controls(pks=TRUE, supervisor_keys=rights)
-        return ~forbidden_by_key(controls, self.key(f), FALSE, Kind.WRITE, FALSE)
+        return ~forbidden_by_pkrs(self.key(f), self.pkrs[cpu])
 
     def runs(self, cpu: Cpu, t: Task) -> Bool:
         """The CPU runs the thread itself, not an interrupt."""
