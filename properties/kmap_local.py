@@ -122,10 +122,19 @@ def threads_with_mappings_stay(s: KmapLocals, new: KmapLocals, t: Task, cpu: Cpu
 
 
 @sometimes
-def a_thread_has_mappings_while_another_runs(s: KmapLocals, cpu: Cpu, t: Task, i: KmIdx) -> Bool:
+def a_thread_has_mappings_while_another_runs(s: KmapNested, cpu: Cpu, t: Task, i: KmIdx) -> Bool:
     """A CPU runs a thread with a mapping, and one that it has switched from has one in that slot."""
     both = s.is_installed(cpu, i) & s.pointer[t, i].is_some & s.task_cpu[t, cpu]
     return both & (s.current[cpu] != t) & (s.pointer[t, i] != s.pte[cpu, i])
+
+
+@sometimes
+def a_child_is_made_with_the_stack_of_its_parent(
+    s: KmapLocals, child: Task, cpu: Cpu, i: KmIdx
+) -> Bool:
+    """fork() has copied a stack with a mapping, and not yet emptied the copy."""
+    made = (s.life[child] == Life.NEW) & s.task_cpu[child, cpu]
+    return made & ~s.has_none(child) & s.pteval[child, i].is_some
 
 
 @sometimes

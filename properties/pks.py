@@ -132,10 +132,9 @@ def a_thread_has_two_brackets(s: Pks, t: Task, f: Frame, g: Frame) -> Bool:
 
 
 @sometimes
-def a_bracket_goes_to_another_cpu(s: Pks, a: Cpu, b: Cpu, t: Task, f: Frame) -> Bool:
-    """One CPU runs a thread within a bracket, another one a thread without."""
-    within = (s.current[a] == t) & s.pointer[t, f] & s.can_access(a, f)
-    return (a != b) & within & ~s.can_access(b, f)
+def a_bracket_is_preempted(s: Pks, cpu: Cpu, t: Task, f: Frame) -> Bool:
+    """A thread within a bracket does not run, and the one that runs instead cannot use its page."""
+    return s.pointer[t, f] & s.is_off_cpu(t) & ~s.can_access(cpu, f)
 
 
 @sometimes

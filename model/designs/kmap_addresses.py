@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from ..machine.sorts import Cpu, Frame, Task
+from ..language import Design
 from ..operations import kmap_addresses as op
 from ..operations.kmap_addresses import Addresses
-from ..operations.kmap_local import KmIdx
 from .kmap_local import kmap_local
 
-kmap_addresses = kmap_local.but(
+kmap_addresses = Design(
     name="kmap-addresses",
     state=Addresses,
     init=op.boot,
     operations=[*kmap_local.operations, op.kmap_to_page, op.poison_page, op.copy_page],
-    scope={Cpu: 1, Task: 2, KmIdx: 3, Frame: 2},
+    procedures=kmap_local.procedures,
+    assumptions=kmap_local.assumptions,
+    geometry=kmap_local.geometry,
+    scope=kmap_local.scope,
     doc="kmap-local, and code that uses the addresses: each page by its own mapping.",
     source="mm/highmem.c, mm/mempool.c, drivers/net/hyperv/netvsc.c of Linux 6.1.192",
 )

@@ -37,20 +37,17 @@ kmap_local_any_order = kmap_local.replacing(
     doc="kmap-local, but nested mappings are unmapped in any order.",
 )
 
-kmap_local_threads = kmap_local.but(
+kmap_local_threads = Design(
     name="kmap-local-threads",
     state=KmapThreads,
-    operations=[
-        op.kmap_local,
-        op.kunmap_local,
-        op.migrate,
-        op.dup_task_struct,
-        op.kmap_local_fork,
-        op.exit_thread,
-    ],
-    scope={Cpu: 2, Task: 3, KmIdx: 2, Frame: 2},
-    doc="""kmap_local_page() on several CPUs: threads are made, switch, migrate and exit, with their
-mappings or without.""",
+    init=op.boot,
+    operations=[*kmap_local.operations, op.migrate, op.exit_thread],
+    procedures=kmap_local.procedures,
+    assumptions=kmap_local.assumptions,
+    scope={Cpu: 2, Task: 3, KmIdx: 2, Frame: 1},
+    geometry=kmap_local.geometry,
+    doc="kmap-local on several CPUs, between which threads migrate; threads exit as well.",
+    source=kmap_local.source,
 )
 
 kmap_local_migration = kmap_local_threads.replacing(

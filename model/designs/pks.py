@@ -20,7 +20,7 @@ pks = Design(
         op.pks_fault_relaxed,
     ],
     procedures=[op.kmap_local_page, op.kunmap_local],
-    scope={Cpu: 2, Task: 3, Frame: 2},
+    scope={Cpu: 1, Task: 2, Frame: 2},
     doc="""PKS protection of persistent memory with kmap_local_page() as the bracket, as posted in 2022,
 except that interrupts have a count and a value of their own.""",
     source="""I. Weiny, PKS/PMEM stray write protection, V10 (19 April 2022); the count of interrupts is
@@ -34,11 +34,13 @@ pks_shared_count = pks.replacing(
     doc="pks, but interrupts count in the thread that they interrupt, as in the posted code (M-04).",
 )
 
-pks_kmap = pks.but(
+pks_kmap = Design(
     name="pks-kmap",
     state=PksKmap,
     init=op.boot_kmap,
     operations=[*pks.operations, op.kmap, op.kunmap],
+    procedures=pks.procedures,
+    scope=pks.scope,
     doc="pks, and kmap(), which is for pages without a key only.",
     source="V9 and V10 of the series, which leave kmap() of protected pages unsupported",
 )
