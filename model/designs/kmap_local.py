@@ -7,20 +7,22 @@ from ..machine.sorts import Cpu, Frame, Task
 from ..operations import kmap_local as op
 from ..operations.kmap_local import KmapNested, KmapThreads, KmIdx
 
+OPERATIONS = (
+    op.fill_tlb,
+    op.kmap_local,
+    op.kmap_atomic,
+    op.kunmap_local,
+    op.enter_irq,
+    op.leave_irq,
+    op.dup_task_struct,
+    op.kmap_local_fork,
+)
+
 kmap_local = Design(
     name="kmap-local",
     state=KmapNested,
     init=op.boot,
-    operations=[
-        op.fill_tlb,
-        op.kmap_local,
-        op.kmap_atomic,
-        op.kunmap_local,
-        op.enter_irq,
-        op.leave_irq,
-        op.dup_task_struct,
-        op.kmap_local_fork,
-    ],
+    operations=OPERATIONS,
     procedures=[op.context_switch],
     assumptions=[op.depths_are_ordered],
     scope={Cpu: 1, Task: 2, KmIdx: 3, Frame: 2},
@@ -41,9 +43,9 @@ kmap_local_threads = Design(
     name="kmap-local-threads",
     state=KmapThreads,
     init=op.boot,
-    operations=[*kmap_local.operations, op.migrate, op.exit_thread],
-    procedures=kmap_local.procedures,
-    assumptions=kmap_local.assumptions,
+    operations=[*OPERATIONS, op.migrate, op.exit_thread],
+    procedures=[op.context_switch],
+    assumptions=[op.depths_are_ordered],
     scope={Cpu: 2, Task: 3, KmIdx: 2, Frame: 1},
     geometry=kmap_local.geometry,
     doc="kmap-local on several CPUs, between which threads migrate; threads exit as well.",

@@ -30,7 +30,7 @@ pgmap_early_in_kmap = pgmap_early.replacing(
     op.page_address,
     op.page_address_unchecked,
     name="pgmap-early-in-kmap",
-    doc="pgmap-early, but only kmap() is checked, as in V8 (defect M-03).",
+    doc="pgmap-early, but only kmap() has a check, as in V8 (defect M-03).",
 )
 
 pgmap_early_always = pgmap_early.replacing(

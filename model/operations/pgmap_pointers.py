@@ -92,7 +92,9 @@ def _hand_out(s: PgmapPointers, t: Task, f: Frame, origin: Origin, check: Bool) 
     ]
 
 
-@operation(kernel="include/linux/highmem-internal.h: kmap(), pgmap_protection_flag_invalid() of V8")
+@operation(
+    kernel="include/linux/highmem-internal.h: kmap(), with V8's check, which here asks for brackets"
+)
 def kmap(s: PgmapPointers, t: Task, f: Frame) -> Step:
     """kmap() warns of a protected page, unless the thread is in a bracket."""
     return Step(

@@ -106,6 +106,7 @@ def boot(s: Pks) -> Step:
             s.counted.fill(lambda t, f: FALSE),
             s.pointer.fill(lambda t, f: FALSE),
             s.in_irq.fill(lambda cpu: FALSE),
+            s.frame.fill(lambda cpu: FALSE),
             s.irq_counted.fill(lambda cpu, f: FALSE),
             s.relaxed.fill(lambda cpu: FALSE),
             s.irq_relaxed.fill(lambda cpu: FALSE),
