@@ -12,7 +12,7 @@ Not covered: large leaves and their split, stray writes within a bracket, which 
 
 from __future__ import annotations
 
-from mapproof.model.language import Bool, always, sometimes
+from mapproof.model.language import Bool, always, sometimes, step
 from mapproof.model.machine.entries import ProtectionKey
 from mapproof.model.machine.sorts import Cpu, Frame
 from mapproof.model.operations.pgmap import Pgmap, memunmap_pages
@@ -61,6 +61,19 @@ def removals_have_their_page(s: Pgmap, a: Cpu, b: Cpu) -> Bool:
     page = s.removal.page[a]
     alone = (~memunmap_pages.idle(s, b) & (s.removal.page[b] == page)).implies(a == b)
     return removing.implies(s.claimed[page] & s.leaf[page].is_none & alone)
+
+
+@step
+def translations_go_by_request(s: Pgmap, new: Pgmap, cpu: Cpu, f: Frame) -> Bool:
+    """The cost: no CPU flushes a page but for its removal."""
+    gone = s.tlb[cpu, f].is_some & new.tlb[cpu, f].is_none
+    return gone.implies(~s.is_flushed(cpu, f))
+
+
+@sometimes
+def a_range_is_given_up(s: Pgmap, f: Frame) -> Bool:
+    """A page that was hit belongs to no device any more."""
+    return s.stray[f] & ~s.claimed[f]
 
 
 @sometimes

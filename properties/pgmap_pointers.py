@@ -40,9 +40,9 @@ def warnings_are_of_unguarded_pointers(s: PgmapChecks, new: PgmapChecks, t: Task
 
 @step
 def warnings_come_with_the_pointer(s: PgmapChecks, new: PgmapChecks, t: Task, f: Frame) -> Bool:
-    """A warning comes when a thread gets a pointer."""
+    """A warning comes when a thread gets a pointer that it may not use at any time."""
     warned = ~s.warned[t, f] & new.warned[t, f]
-    return warned.implies((s.pointer[t, f] == Origin.NONE) & (new.pointer[t, f] != Origin.NONE))
+    return warned.implies((new.pointer[t, f] != Origin.NONE) & new.unguarded[t, f])
 
 
 @always
@@ -62,6 +62,12 @@ def guarded_pointers_end_with_their_bracket(s: PgmapPointers, t: Task, f: Frame)
     """A pointer that a thread got in a bracket is gone when that is closed."""
     has = (s.pointer[t, f] != Origin.NONE) & ~s.unguarded[t, f] & s.protected[f]
     return has.implies(s.bracket[t])
+
+
+@always
+def nothing_is_unguarded_without_a_pointer(s: PgmapPointers, t: Task, f: Frame) -> Bool:
+    """A pointer that is gone is no danger."""
+    return (s.pointer[t, f] == Origin.NONE).implies(~s.unguarded[t, f])
 
 
 @step
@@ -93,3 +99,9 @@ def a_pointer_of_each_kind_faults(s: PgmapPointers, t: Task, f: Frame, g: Frame)
 def a_pointer_is_good_in_its_bracket(s: PgmapPointers, t: Task, f: Frame) -> Bool:
     """A thread has a pointer to a protected page from within a bracket."""
     return (s.pointer[t, f] != Origin.NONE) & ~s.unguarded[t, f] & s.protected[f]
+
+
+@sometimes
+def a_page_without_key_is_used_after_a_bracket(s: PgmapPointers, t: Task, f: Frame) -> Bool:
+    """A pointer from within a bracket to a page without a key stays good when that is closed."""
+    return (s.pointer[t, f] != Origin.NONE) & ~s.unguarded[t, f] & ~s.bracket[t]

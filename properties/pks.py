@@ -14,7 +14,7 @@ other users, instruction fetches, which keys do not stop.
 
 from __future__ import annotations
 
-from mapproof.model.language import Bool, always, sometimes
+from mapproof.model.language import Bool, always, exists, sometimes, step
 from mapproof.model.machine.sorts import Cpu, Frame, Task
 from mapproof.model.operations.pks import (
     Pks,
@@ -125,6 +125,53 @@ def kmap_works_in_every_thread(s: PksKmap, cpu: Cpu, f: Frame) -> Bool:
     return (s.kmapped[f] & ~s.in_irq[cpu]).implies(s.can_access(cpu, f))
 
 
+@always
+def only_protected_pages_are_counted(s: Pks, t: Task, f: Frame) -> Bool:
+    """A page without a key is in no count."""
+    return s.counted[t, f].implies(s.protected[f])
+
+
+@always
+def who_maps_a_page_has_it_not(s: Pks, t: Task) -> Bool:
+    """A thread in kmap_local_page() gets its only bracket around the page."""
+    return (~kmap_local_page.idle(s, t)).implies(~s.pointer[t, s.bracket.page[t]])
+
+
+@always
+def faults_let_through_what_was_shut(s: Pks, cpu: Cpu, f: Frame) -> Bool:
+    """What a fault has opened is open, and no thread needs that within a bracket."""
+    opened = (s.relaxed[cpu] & ~s.in_irq[cpu]) | s.irq_relaxed[cpu]
+    needless = s.relaxed[cpu] & s.pointer[s.current[cpu], f]
+    return opened.implies(s.pkrs[cpu]) & ~needless
+
+
+@step
+def threads_change_what_is_theirs_while_they_run(
+    s: Pks, new: Pks, cpu: Cpu, t: Task, f: Frame
+) -> Bool:
+    """Count, addresses and value of a thread stay while no CPU runs it, and in interrupts."""
+    stopped = s.is_off_cpu(t) | ((s.current[cpu] == t) & s.in_irq[cpu])
+    same = (s.counted[t, f] == new.counted[t, f]) & (s.pointer[t, f] == new.pointer[t, f])
+    return stopped.implies(same & (s.saved[t] == new.saved[t]))
+
+
+@step
+def the_first_opens_and_the_last_shuts(s: Pks, new: Pks, t: Task) -> Bool:
+    """The cost: the value of a thread is changed when its count becomes 1 or 0, and only then."""
+    opens = kmap_local_page.idle(s, t) & kmap_local_page.at(new, t, save_readwrite)
+    shuts = kunmap_local.idle(s, t) & kunmap_local.at(new, t, save_noaccess)
+    shut = ~s.count_is_zero(t) & new.count_is_zero(t)
+    return opens.implies(s.count_is_zero(t)) & shuts.implies(shut)
+
+
+@step
+def faults_are_of_the_key(s: Pks, new: Pks, cpu: Cpu) -> Bool:
+    """A fault lets somebody through to a protected page that was shut."""
+    thread, irq = ~s.relaxed[cpu] & new.relaxed[cpu], ~s.irq_relaxed[cpu] & new.irq_relaxed[cpu]
+    shut = exists(Frame, lambda f: s.protected[f] & ~s.can_access(cpu, f))
+    return (thread | irq).implies(shut)
+
+
 @sometimes
 def a_thread_has_two_brackets(s: Pks, t: Task, f: Frame, g: Frame) -> Bool:
     """A thread uses two protected pages."""
@@ -141,6 +188,18 @@ def a_bracket_is_preempted(s: Pks, cpu: Cpu, t: Task, f: Frame) -> Bool:
 def an_interrupt_has_a_bracket_in_a_bracket(s: Pks, cpu: Cpu, f: Frame, g: Frame) -> Bool:
     """An interrupt uses a protected page while the thread below it uses another one."""
     return (f != g) & s.irq_counted[cpu, g] & s.pointer[s.current[cpu], f] & s.can_access(cpu, g)
+
+
+@sometimes
+def an_interrupt_has_a_bracket_of_its_own(s: Pks, cpu: Cpu, f: Frame) -> Bool:
+    """An interrupt uses a protected page above a thread that uses none."""
+    return s.irq_counted[cpu, f] & s.can_access(cpu, f) & s.count_is_zero(s.current[cpu])
+
+
+@sometimes
+def a_bracket_goes_on_after_an_interrupt(s: Pks, cpu: Cpu, f: Frame) -> Bool:
+    """A thread uses its page again after an interrupt that found the key open."""
+    return s.frame[cpu] & ~s.in_irq[cpu] & s.pointer[s.current[cpu], f] & s.can_access(cpu, f)
 
 
 @sometimes

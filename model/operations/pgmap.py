@@ -81,14 +81,13 @@ def _map(s: Pgmap, f: Frame, key: ProtectionKey, wants_key: Bool) -> list[Update
         s.claimed.set(f, TRUE),
         s.wants_key.set(f, wants_key),
         s.leaf.set(f, some(key)),
-        s.stray.set(f, FALSE),
     ]
 
 
 @operation(kernel="mm/memremap.c: memremap_pages() with PGMAP_PROTECTION, of the PKS series")
 def memremap_protected(s: Pgmap, f: Frame) -> Step:
     """A range appears in the direct map, with the key in its leaves from the first."""
-    return Step(when=~s.claimed[f], then=_map(s, f, PGMAP_KEY, TRUE))
+    return Step(when=~s.claimed[f], then=[*_map(s, f, PGMAP_KEY, TRUE), s.stray.set(f, FALSE)])
 
 
 @operation(kernel="mm/memremap.c: memremap_pages()")
@@ -150,16 +149,10 @@ def fill_tlb(s: Pgmap, cpu: Cpu, f: Frame) -> Step:
     return Step(when=s.leaf[f].is_some, then=[s.tlb.set((cpu, f), s.leaf[f])])
 
 
-@operation(kernel="mm/memremap.c: __pgmap_set_readwrite() of the PKS series")
-def open_bracket(s: Pgmap, cpu: Cpu) -> Step:
-    """A CPU comes to run a thread within a bracket (see ``pks``)."""
-    return Step(when=~s.pkrs[cpu], then=[s.pkrs.set(cpu, TRUE)])
-
-
-@operation(kernel="mm/memremap.c: __pgmap_set_noaccess() of the PKS series")
-def close_bracket(s: Pgmap, cpu: Cpu) -> Step:
-    """A CPU comes to run a thread outside of every bracket."""
-    return Step(when=s.pkrs[cpu], then=[s.pkrs.set(cpu, FALSE)])
+@operation(kernel="arch/x86/kernel/process_64.c: x86_pkrs_load() of the PKS series")
+def change_thread(s: Pgmap, cpu: Cpu) -> Step:
+    """A CPU comes to run a thread within a bracket, or one outside of every bracket (see ``pks``)."""
+    return Step(when=TRUE, then=[s.pkrs.set(cpu, ~s.pkrs[cpu])])
 
 
 @operation(kernel="any bug")

@@ -98,7 +98,7 @@ def _hand_out(s: PgmapPointers, t: Task, f: Frame, origin: Origin, check: Bool) 
 def kmap(s: PgmapPointers, t: Task, f: Frame) -> Step:
     """kmap() warns of a protected page, unless the thread is in a bracket."""
     return Step(
-        when=s.pointer[t, f] == Origin.NONE,
+        when=TRUE,
         then=_hand_out(s, t, f, Origin.KMAP, ~s.bracket[t]),
     )
 
@@ -107,7 +107,7 @@ def kmap(s: PgmapPointers, t: Task, f: Frame) -> Step:
 def page_address(s: PgmapPointers, t: Task, f: Frame) -> Step:
     """page_address() does the same."""
     return Step(
-        when=s.pointer[t, f] == Origin.NONE,
+        when=TRUE,
         then=_hand_out(s, t, f, Origin.PAGE_ADDRESS, ~s.bracket[t]),
     )
 
@@ -115,7 +115,7 @@ def page_address(s: PgmapPointers, t: Task, f: Frame) -> Step:
 @operation(kernel="include/linux/highmem-internal.h: kmap()", name="kmap")
 def kmap_unchecked(s: PgmapPointers, t: Task, f: Frame) -> Step:
     """kmap() returns page_address(), as since V9."""
-    return Step(when=s.pointer[t, f] == Origin.NONE, then=_hand_out(s, t, f, Origin.KMAP, FALSE))
+    return Step(when=TRUE, then=_hand_out(s, t, f, Origin.KMAP, FALSE))
 
 
 # M-03: page_address() has no early failure path.
@@ -123,7 +123,7 @@ def kmap_unchecked(s: PgmapPointers, t: Task, f: Frame) -> Step:
 def page_address_unchecked(s: PgmapPointers, t: Task, f: Frame) -> Step:
     """page_address() computes the address, and that is all."""
     return Step(
-        when=s.pointer[t, f] == Origin.NONE,
+        when=TRUE,
         then=_hand_out(s, t, f, Origin.PAGE_ADDRESS, FALSE),
     )
 
@@ -135,7 +135,7 @@ def page_address_unchecked(s: PgmapPointers, t: Task, f: Frame) -> Step:
 def page_address_always_checked(s: PgmapPointers, t: Task, f: Frame) -> Step:
     """page_address() warns of every protected page, within a bracket as well."""
     return Step(
-        when=s.pointer[t, f] == Origin.NONE,
+        when=TRUE,
         then=_hand_out(s, t, f, Origin.PAGE_ADDRESS, TRUE),
     )
 
@@ -144,7 +144,7 @@ def page_address_always_checked(s: PgmapPointers, t: Task, f: Frame) -> Step:
 def forget(s: PgmapPointers, t: Task, f: Frame) -> Step:
     """A thread is done with a pointer."""
     return Step(
-        when=s.pointer[t, f] != Origin.NONE,
+        when=TRUE,
         then=[s.pointer.set((t, f), Origin.NONE), s.unguarded.set((t, f), FALSE)],
     )
 
