@@ -72,15 +72,15 @@ def threads_run_on_one_cpu(s: Pkeys, a: Cpu, b: Cpu) -> Bool:
 
 
 @step
-def keys_are_given_to_one_caller(s: Pkeys, new: Pkeys, k: Pkey, t: Task) -> Bool:
-    """A key that becomes allocated was not; the rights of threads that do not run stay."""
+def rights_change_in_the_thread_that_runs(s: Pkeys, new: Pkeys, k: Pkey, t: Task) -> Bool:
+    """The rights of threads that no CPU runs stay, whoever allocates a key."""
     kept = s.is_off_cpu(t) & s.alive[t]
     return kept.implies(s.chosen[t, k] == new.chosen[t, k])
 
 
 @step
-def children_have_the_rights_of_a_parent(s: Pkeys, new: Pkeys, t: Task, k: Pkey, cpu: Cpu) -> Bool:
-    """A new thread has no rights that no thread had."""
+def children_have_the_rights_that_are_kept(s: Pkeys, new: Pkeys, t: Task, k: Pkey) -> Bool:
+    """A new thread will run with the rights that it was given."""
     made = ~s.alive[t] & new.alive[t]
     return made.implies(new.saved[t, k] == new.chosen[t, k])
 
@@ -92,11 +92,32 @@ def free_keys_are_not_given_to_pages(s: Pkeys, new: Pkeys, va: Va) -> Bool:
     return changed.implies(s.allocated[new.leaf[va]] & ~s.mmap_lock.now)
 
 
+@step
+def the_key_map_changes_under_the_lock(s: Pkeys, new: Pkeys, k: Pkey) -> Bool:
+    """While somebody changes leaves, no key is allocated or given back."""
+    return (s.allocated[k] != new.allocated[k]).implies(~s.mmap_lock.now)
+
+
+@step
+def system_calls_are_of_threads_that_run(s: Pkeys, new: Pkeys, t: Task) -> Bool:
+    """pkey_mprotect() begins and ends in a thread that runs."""
+    moved = pkey_mprotect.idle(s, t) != pkey_mprotect.idle(new, t)
+    return moved.implies(~s.is_off_cpu(t))
+
+
+@step
+def translations_go_for_a_key(s: Pkeys, new: Pkeys, cpu: Cpu, va: Va) -> Bool:
+    """The cost: no CPU flushes a page but when its key changes."""
+    gone = s.tlb[cpu, va].is_some & new.tlb[cpu, va].is_none
+    return gone.implies(~s.is_flushed(cpu, va))
+
+
 @sometimes
-def two_threads_differ(s: Pkeys, a: Cpu, b: Cpu, va: Va) -> Bool:
-    """One thread writes a page that another one, on another CPU, can only read."""
-    reads = s.can_access(b, va, Kind.READ) & ~s.can_access(b, va, Kind.WRITE)
-    return s.can_access(a, va, Kind.WRITE) & reads
+def two_threads_differ(s: Pkeys, cpu: Cpu, t: Task, va: Va) -> Bool:
+    """A thread can read a page but not write it, and one that does not run may write it."""
+    reads = s.can_access(cpu, va, Kind.READ) & ~s.can_access(cpu, va, Kind.WRITE)
+    writes = s.alive[t] & s.is_off_cpu(t) & (s.saved[t, s.leaf[va]] == Rights.ALL)
+    return reads & writes
 
 
 @sometimes

@@ -153,3 +153,9 @@ def a_search_waits_for_a_flush(s: Pkmaps, t: Task, slot: Pkmap, cpu: Cpu, other:
     """One CPU has flushed a free slot, another has not, and kmap_high() waits for that."""
     waits = kmap_high.at(s, t, flushed) & s.waits_for[cpu] & ~s.waits_for[other]
     return waits & s.tlb[cpu, slot].is_some & (s.count[slot] == Count.FREE)
+
+
+@sometimes
+def a_thread_sleeps(s: Pkmaps, t: Task) -> Bool:
+    """Every slot is in use, and a thread waits for one."""
+    return kmap_high.at(s, t, wake_up)

@@ -21,7 +21,7 @@ pkeys = Design(
         op.clone,
     ],
     procedures=[op.pkey_mprotect],
-    scope={Cpu: 2, Task: 3, Pkey: 2, Va: 1},
+    scope={Cpu: 1, Task: 2, Pkey: 2, Va: 1},
     doc="""User protection keys of one process, as merged: PKRU goes with the thread, keys of pages are
 changed with a flush, and nobody gives back a key that a page has.""",
     source="mm/mprotect.c, arch/x86/mm/pkeys.c and x86_pkru_load() of Linux 6.1",

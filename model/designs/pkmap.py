@@ -13,7 +13,7 @@ pkmap = Design(
     init=op.boot,
     operations=[op.fill_tlb, op.flush_kernel_range, op.kunmap_high],
     procedures=[op.kmap_high, op.flush_unused],
-    scope={Cpu: 2, Task: 2, Pkmap: 2, Frame: 2},
+    scope={Cpu: 2, Task: 2, Pkmap: 2, Frame: 3},
     geometry="i386-pae",
     doc="""kmap() of highmem pages, as merged: slots with counts, given up together with one flush of
 all CPUs.""",

@@ -26,6 +26,7 @@ from ..language import (
     assumption,
     forall,
     given,
+    ite,
     operation,
     some,
 )
@@ -119,8 +120,7 @@ def boot(s: KmapLocals) -> Step:
     return Step(
         when=alone,
         then=[
-            s.life.fill(lambda t: Life.NONE),
-            s.life.fill(lambda t: Life.ALIVE, lambda t: ~s.is_off_cpu(t)),
+            s.life.fill(lambda t: ite(s.is_off_cpu(t), Life.NONE, Life.ALIVE)),
             s.task_cpu.fill(runs),
             s.idx.fill(lambda t: s.bottom[()]),
             s.pteval.fill(lambda t, i: NONE),
