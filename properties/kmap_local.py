@@ -3,7 +3,7 @@
 What it checks: what a thread or an interrupt has mapped is in its slot while it runs, and it reaches
 that page and no other; after the context switch it does again; slots above are empty; the stack of a
 thread is what it has mapped and not unmapped, in that order; a child starts with nothing; a thread with
-mappings stays on its CPU (corpus 04, d.1, d.2, d.3, and d.7 for depths).
+mappings stays on its CPU (promises 1, 2, 3 and 7 of docs/keys.md).
 Why it matters: the address of a mapping says nothing of its page; whoever runs on the CPU next would
 use the page of somebody else.
 Kernel precedent: the comment above __kmap_local_sched_out(); Documentation/mm/highmem.rst.
@@ -152,13 +152,36 @@ def two_cpus_have_mappings(s: KmapThreads, a: Cpu, b: Cpu, i: KmIdx) -> Bool:
 
 
 @sometimes
-def an_atomic_mapping_is_used(s: KmapNested, cpu: Cpu, i: KmIdx) -> Bool:
+def an_atomic_mapping_is_used(s: KmapLocals, cpu: Cpu, i: KmIdx) -> Bool:
     """A thread has a mapping of kmap_atomic() in its TLB."""
     return s.atomic[s.current[cpu], i] & s.tlb[cpu, i].is_some
 
 
 @sometimes
-def a_thread_goes_on_after_an_interrupt(s: KmapNested, cpu: Cpu, i: KmIdx) -> Bool:
-    """A thread has mapped more since an interrupt that found mappings."""
-    deeper = s.before[s.bottom[()], s.base[cpu]] & s.before[s.base[cpu], i]
-    return deeper & ~s.in_irq[cpu] & (s.idx[s.current[cpu]] == i)
+def an_interrupt_has_a_mapping(s: KmapLocals, cpu: Cpu, i: KmIdx) -> Bool:
+    """An interrupt has mapped a page."""
+    return s.in_irq[cpu] & s.is_installed(cpu, i) & ~s.before[i, s.base[cpu]]
+
+
+@sometimes
+def a_thread_goes_on_after_an_interrupt(s: KmapLocals, cpu: Cpu, i: KmIdx) -> Bool:
+    """A thread still has what it had mapped when an interrupt came, which is over."""
+    return ~s.in_irq[cpu] & s.before[i, s.base[cpu]] & s.is_installed(cpu, i)
+
+
+@sometimes
+def a_thread_waits_for_its_cpu(s: KmapLocals, cpu: Cpu, t: Task) -> Bool:
+    """A thread may run, and another one runs."""
+    return (s.life[t] == Life.ALIVE) & s.is_off_cpu(t) & s.task_cpu[t, cpu]
+
+
+@sometimes
+def a_thread_with_a_mapping_waits(s: KmapLocals, t: Task, i: KmIdx) -> Bool:
+    """A thread has been preempted with a mapping."""
+    return s.is_off_cpu(t) & s.pointer[t, i].is_some
+
+
+@sometimes
+def a_thread_has_exited(s: KmapThreads, cpu: Cpu, t: Task) -> Bool:
+    """A thread is gone that belonged to a CPU."""
+    return (s.life[t] == Life.NONE) & s.task_cpu[t, cpu]

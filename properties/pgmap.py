@@ -2,7 +2,8 @@
 
 What it checks: a page of a protected dev_pagemap is not written outside of every bracket; its leaf has
 the key, and so has every translation of it in a TLB; a range that may be mapped anew is in no TLB
-(corpus 04, d.5, for what the key is in).
+(promise 5 of
+docs/keys.md).
 Why it matters: a stray write to persistent memory is still there after the reboot.
 Kernel precedent: memremap_pages() of the PKS series (PGMAP_PROTECTION), 2022; not merged.
 Smallest counterexample: a CPU has cached a page, and then it gets a key (pgmap-key-added).

@@ -1,7 +1,7 @@
 """Reports of pointers to protected pages.
 
 What it checks: who faults was warned when it got the pointer; nobody was warned who was in a bracket;
-with faults alone, who faults is who called kmap() or page_address() (corpus 04, d.8).
+with faults alone, who faults is who called kmap() or page_address() (promise 8 of docs/keys.md).
 Why it matters: a report that names the wrong caller, or comes when the caller is long gone, does not
 lead to the bug; one that comes without a bug is switched off.
 Kernel precedent: the review of "[PATCH V8 41/44] kmap: Ensure kmap works for devmap pages" (1 March

@@ -2,7 +2,7 @@
 
 What it checks: what a thread mapped is there, on every CPU, for as long as it holds it; a slot is used
 again only after a flush of all CPUs; a page has one address; a count is what its users make it
-(corpus 04, d.4, and d.7 for counts).
+(promises 4 and 7 of docs/keys.md).
 Why it matters: an address that leads to another page lets the kernel read and write what is somebody
 else's, and the count is all that keeps a slot.
 Kernel precedent: the comments of mm/highmem.c ("A count must never go down to zero without a TLB

@@ -2,12 +2,12 @@
 
 What it checks: within a bracket a thread, or an interrupt, reaches its pages; outside of every bracket
 it reaches no protected page, unless a relaxed fault has let it; the bracket of a thread is no other
-thread's and no interrupt's; what is saved for a thread is open if, and only if, its count is not zero;
-an address that kmap() returned works in every thread (corpus 04, d.5 to d.9).
+thread's and no interrupt's; what is saved for a thread is open if, and only if, its count is not zero
+(promises 5, 6, 7, 9 and 10 of docs/keys.md).
 Why it matters: the key is what stands between a stray write of the kernel and data that survive a
 reboot; and a bracket that does not open is an oops in a driver that did everything right.
 Kernel precedent: the PKS series, V8 to V10 (2022), and its review; it was not merged.
-Smallest counterexample: kmap() on one CPU, the other one uses the address (pks-kmap-bracket).
+Smallest counterexample: an interrupt comes within a bracket and counts in it (pks-shared-count).
 Not covered: several brackets of one thread around one page, exceptions within exceptions, keys of
 other users, instruction fetches, which keys do not stop.
 """
@@ -18,7 +18,6 @@ from mapproof.model.language import Bool, always, exists, sometimes, step
 from mapproof.model.machine.sorts import Cpu, Frame, Task
 from mapproof.model.operations.pks import (
     Pks,
-    PksKmap,
     kmap_local_page,
     kunmap_local,
     save_noaccess,
@@ -120,12 +119,6 @@ def threads_run_on_one_cpu(s: Pks, a: Cpu, b: Cpu) -> Bool:
 
 
 @always
-def kmap_works_in_every_thread(s: PksKmap, cpu: Cpu, f: Frame) -> Bool:
-    """An address that kmap() returned can be used by every thread."""
-    return (s.kmapped[f] & ~s.in_irq[cpu]).implies(s.can_access(cpu, f))
-
-
-@always
 def only_protected_pages_are_counted(s: Pks, t: Task, f: Frame) -> Bool:
     """A page without a key is in no count."""
     return s.counted[t, f].implies(s.protected[f])
@@ -214,9 +207,3 @@ def a_stray_write_within_a_bracket_hits(s: Pks, cpu: Cpu, f: Frame) -> Bool:
     """The limit of one key: within a bracket all protected pages can be written, mapped or not."""
     t = s.current[cpu]
     return ~s.in_irq[cpu] & s.saved[t] & s.can_access(cpu, f) & s.protected[f] & ~s.counted[t, f]
-
-
-@sometimes
-def kmap_is_used(s: PksKmap, f: Frame) -> Bool:
-    """Somebody uses kmap()."""
-    return s.kmapped[f]
