@@ -121,6 +121,13 @@ def threads_with_mappings_stay(s: KmapLocals, new: KmapLocals, t: Task, cpu: Cpu
     return pinned.implies((s.task_cpu[t, cpu] == new.task_cpu[t, cpu]) & (new.life[t] == s.life[t]))
 
 
+@step
+def threads_move_while_they_may_run(s: KmapLocals, new: KmapLocals, t: Task, cpu: Cpu) -> Bool:
+    """A thread that does not exist, or is being made, belongs to the CPU where fork() put it."""
+    still = (s.life[t] != Life.ALIVE) & (new.life[t] == s.life[t])
+    return still.implies(s.task_cpu[t, cpu] == new.task_cpu[t, cpu])
+
+
 @sometimes
 def a_thread_has_mappings_while_another_runs(s: KmapNested, cpu: Cpu, t: Task, i: KmIdx) -> Bool:
     """A CPU runs a thread with a mapping, and one that it has switched from has one in that slot."""

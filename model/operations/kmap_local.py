@@ -269,7 +269,7 @@ def kmap_local_sched_in(s: KmapLocals, cpu: Cpu) -> Step:
 
 def _move(s: KmapLocals, t: Task, cpu: Cpu, *, pinned: Bool) -> Step:
     return Step(
-        when=s.is_off_cpu(t) & ~pinned,
+        when=s.is_off_cpu(t) & (s.life[t] == Life.ALIVE) & ~pinned,
         then=[s.task_cpu.fill(lambda u, c: c == cpu, lambda u, c: u == t)],
     )
 
