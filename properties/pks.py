@@ -8,7 +8,7 @@ Why it matters: the key is what stands between a stray write of the kernel and d
 reboot; and a bracket that does not open is an oops in a driver that did everything right.
 Kernel precedent: the PKS series, V8 to V10 (2022), and its review; it was not merged.
 Smallest counterexample: an interrupt comes within a bracket and counts in it (pks-shared-count).
-Not covered: several brackets of one thread around one page, exceptions within exceptions, keys of
+Not covered: several brackets of one thread around one page, exceptions that nest or sleep, keys of
 other users, instruction fetches, which keys do not stop.
 """
 
