@@ -44,6 +44,12 @@ def pointers_reach_their_page(s: KmapLocals, cpu: Cpu, i: KmIdx) -> Bool:
 
 
 @always
+def addresses_are_of_the_threads_cpu(s: KmapLocals, t: Task, i: KmIdx, cpu: Cpu) -> Bool:
+    """An address that somebody may use is a slot of the CPU that the thread belongs to."""
+    return s.pointer[t, i].is_some.implies(s.slot_of[t, i, cpu] == s.task_cpu[t, cpu])
+
+
+@always
 def the_stack_is_what_is_mapped(s: KmapLocals, t: Task, i: KmIdx) -> Bool:
     """Below its depth, and only there, a thread that runs or has run has mappings; they are recorded."""
     below = s.before[i, s.idx[t]]

@@ -48,8 +48,9 @@ class Life(Enumeration):
 class KmapLocals(State):
     """current: the thread of a CPU.  task_cpu: the CPU where a thread runs or will run.  idx, pteval:
     ``kmap_ctrl``, the depth and what is mapped below it.  atomic: that was mapped by kmap_atomic().
-    pointer: the page that somebody mapped there and still may use.  pte, tlb: the slots of a CPU, and
-    what it has cached of them.  in_irq, base: the CPU is in an interrupt, which came at that depth.
+    pointer: the page that somebody mapped there and still may use; slot_of: the CPU whose slot his
+    address is.  pte, tlb: the slots of a CPU, and what it has cached of them.  in_irq, base: the CPU
+    is in an interrupt, which came at that depth.
 
     before: the order of depths; bottom: the first of them."""
 
@@ -60,6 +61,7 @@ class KmapLocals(State):
     pteval: Map[tuple[Task, KmIdx], Opt[Frame]]
     atomic: Map[tuple[Task, KmIdx], Bool]
     pointer: Map[tuple[Task, KmIdx], Opt[Frame]]
+    slot_of: Map[tuple[Task, KmIdx, Cpu], Bool]
     pte: Map[tuple[Cpu, KmIdx], Opt[Frame]]
     tlb: Map[tuple[Cpu, KmIdx], Opt[Frame]]
     in_irq: Map[Cpu, Bool]
@@ -126,6 +128,7 @@ def boot(s: KmapLocals) -> Step:
             s.pteval.fill(lambda t, i: NONE),
             s.atomic.fill(lambda t, i: FALSE),
             s.pointer.fill(lambda t, i: NONE),
+            s.slot_of.fill(lambda t, i, cpu: FALSE),
             s.pte.fill(lambda cpu, i: NONE),
             s.tlb.fill(lambda cpu, i: NONE),
             s.in_irq.fill(lambda cpu: FALSE),
@@ -154,6 +157,7 @@ def _push(s: KmapLocals, cpu: Cpu, f: Frame, deeper: KmIdx, *, atomic: Bool) -> 
             s.pteval.set((t, i), some(f)),
             s.atomic.set((t, i), atomic),
             s.pointer.set((t, i), some(f)),
+            s.slot_of.fill(lambda u, j, c: c == cpu, lambda u, j, c: (u == t) & (j == i)),
         ],
     )
 
