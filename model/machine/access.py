@@ -66,6 +66,13 @@ class Controls:
     supervisor_keys: Callable[[ProtectionKey], KeyRights] = _all_rights
 
 
+def forbidden_by_key(rights: KeyRights, kind: Kind, writes_checked: Bool = TRUE) -> Bool:
+    """The rights of a page's key forbid an access to it (4.6.2): keys are about data accesses, and
+    with CR0.WP = 0 they let supervisor mode write all the same."""
+    write = (kind == Kind.WRITE) & writes_checked
+    return (kind != Kind.FETCH) & (rights.access_disabled | (rights.write_disabled & write))
+
+
 @dataclass(frozen=True)
 class ErrorCode:
     """The error code of a page fault (4.7)."""
@@ -124,16 +131,14 @@ class Access:
 
     @cached_property
     def key_violation(self) -> Bool:
-        """Protection keys forbid the access (4.6.2): data accesses only; PKRU is about user pages,
-        IA32_PKRS about supervisor pages, and CR0.WP = 0 lets supervisor mode write all the same."""
+        """There is a translation, and the key of its page forbids the access (4.6.2): PKRU is about user
+        pages, IA32_PKRS about supervisor pages."""
         if not self.long_mode:
             return FALSE
-        c, page, write = self.controls, self.rights, self.kind == Kind.WRITE
-        user, supervisor = c.user_keys(page.key), c.supervisor_keys(page.key)
-        by_pkru = user.access_disabled | (user.write_disabled & write & (self.user | c.wp))
-        by_pkrs = supervisor.access_disabled | (supervisor.write_disabled & write & c.wp)
-        forbidden = (page.user & c.pke & by_pkru) | (~page.user & c.pks & by_pkrs)
-        return self.mapped & (self.kind != Kind.FETCH) & forbidden
+        c, page = self.controls, self.rights
+        by_pkru = forbidden_by_key(c.user_keys(page.key), self.kind, self.user | c.wp)
+        by_pkrs = forbidden_by_key(c.supervisor_keys(page.key), self.kind, c.wp)
+        return self.mapped & ((page.user & c.pke & by_pkru) | (~page.user & c.pks & by_pkrs))
 
     @cached_property
     def permitted(self) -> Bool:

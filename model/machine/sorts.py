@@ -1,4 +1,4 @@
-"""The sorts of every machine: processes, CPUs, frames, table pages by level and their slots.
+"""The sorts of every machine: processes, CPUs, threads, frames, table pages by level and their slots.
 
 Table pages of each level are a sort of their own, so that maps lead in one direction only
 (Pgd -> P4d -> Pud -> Pmd -> Pte -> Frame) and unbounded queries terminate.
@@ -18,6 +18,10 @@ class Mm(Sort):
 
 class Cpu(Sort):
     """A logical CPU."""
+
+
+class Task(Sort):
+    """``struct task_struct``: one thread."""
 
 
 class Frame(Sort):
