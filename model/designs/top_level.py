@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from ..language import Bool, Design, Size, always
+from ..machine.halves import Use
 from ..machine.sorts import Pgd, PgdSlot, Pud
 from ..operations import top_level as op
-from ..operations.top_level import TopLevel, Use
+from ..operations.top_level import TopLevel
 
 
 @always

@@ -1,0 +1,491 @@
+"""The walk: every leaf of every address space, each table page read once.
+
+Address spaces share most of what they map, so the walk works on branches: a branch is a top-level entry
+of the kernel's table and the one of the user table at the same slot, and stands for all address spaces
+that have these two.  Below it each path through the tables is followed, level by level, all entries of a
+level at once.  Before a branch is walked, its leaves are counted from the bottom up; one with more than
+``MOST_LEAVES``, as tables that point back to themselves make them, is left out and named.
+
+Bits are those of :mod:`mapproof.model.machine.words`; rights combine as in
+:func:`mapproof.model.machine.tables.path`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from mapproof.model.language.sparse import Column
+from mapproof.model.machine.geometry import PAGE_SHIFT, Geometry, Level, PageBit
+from mapproof.model.machine.words import layout_of
+
+from .image import Image, Root, TablePages
+
+MOST_LEAVES = 1 << 26
+_TABLES_AT_ONCE = 1 << 11
+W, U, X = 1, 2, 4  # of a leaf's ``meta``; above them the number of the level
+META_LEVEL = 3
+IGNORED_IN_COPIES = ~np.uint64(PageBit.ACCESSED.mask | PageBit.DIRTY.mask)
+_PRESENT = np.uint64(PageBit.PRESENT.mask)
+
+
+@dataclass(frozen=True)
+class AddressSpace:
+    """A kernel root with its user root, or a root that serves both modes."""
+
+    kernel: Root
+    user: Root | None
+
+    @property
+    def title(self) -> str:
+        return self.kernel.title
+
+    @property
+    def is_init(self) -> bool:
+        return "init_mm" in self.kernel.names
+
+
+@dataclass
+class Branch:
+    """A slot of the top level with its two entries, and the address spaces that have it."""
+
+    slot: int
+    kernel: int
+    user: int
+    isolated: bool
+    special: bool
+    spaces: list[int] = field(default_factory=list)
+
+
+@dataclass
+class Leaves:
+    """Leaves in ascending order of addresses: entry, and rights and level in ``meta``."""
+
+    va: Column
+    word: Column
+    meta: Column
+
+
+@dataclass
+class Places:
+    """Where leaves begin, branch by branch, in ascending order of addresses.
+
+    kernel, user: the leaf that begins there, 0 if none.  starts: the first place of each branch, and
+    the number of places behind them.
+    """
+
+    branches: list[Branch]
+    starts: Column
+    va: Column
+    kernel: Column
+    user: Column
+    kernel_meta: Column
+    user_meta: Column
+
+
+class Bits:
+    """The masks of the entries of one level."""
+
+    def __init__(self, geometry: Geometry, level: Level) -> None:
+        self.level = level
+        self.last = level is geometry.levels[-1]
+        large = layout_of(geometry, level, large=level.leaf and not self.last)
+        small = layout_of(geometry, level, large=False)
+        self.ps = np.uint64(large.large)
+        self.table_frame = np.uint64(_frame_mask(small.pfn))
+        leaf = small if self.last else large
+        self.pieces = leaf.pfn
+        self.reserved_leaf = np.uint64(leaf.reserved)
+        # The top level of PAE reserves the accessed bit, but emulators set it all the same.
+        accessed = 0 if level.rights else PageBit.ACCESSED.mask
+        self.reserved_table = np.uint64(small.reserved & ~accessed)
+        self.flags = leaf.flags
+        self.pat = leaf.pat
+
+    def has(self, words: Column, flag: str) -> Column:
+        """The bit of that name; an entry of this level may not have one."""
+        mask = self.flags.get(flag)
+        if mask is None:
+            return np.zeros(len(words), bool)
+        return np.asarray((words & np.uint64(mask)) != 0)
+
+    def is_leaf(self, words: Column) -> Column:
+        """Of present entries: those that map a page."""
+        if self.last:
+            return np.ones(len(words), bool)
+        return np.asarray((words & self.ps) != 0)
+
+    def frames(self, words: Column) -> Column:
+        """The first frame of the page that leaves map."""
+        found = np.zeros(len(words), np.uint64)
+        for low, bits, place in self.pieces:
+            mask = np.uint64((1 << bits) - 1)
+            found |= (words >> np.uint64(low) & mask) << np.uint64(place)
+        return found.astype(np.int64)
+
+    def tables(self, words: Column) -> Column:
+        """The frame of the table that other entries point to."""
+        return ((words & self.table_frame) >> np.uint64(PAGE_SHIFT)).astype(np.int64)
+
+    def types(self, words: Column) -> Column:
+        """The index of the memory type of leaves."""
+        found = np.zeros(len(words), np.uint8)
+        for place, mask in enumerate(self.pat):
+            found |= ((words & np.uint64(mask)) != 0).astype(np.uint8) << np.uint8(place)
+        return found
+
+    def rights(self, words: Column, above: Column) -> Column:
+        """What is left of the rights of the levels above."""
+        if not self.level.rights:
+            return above
+        here = np.full(len(words), 0, np.uint8)
+        here |= self.has(words, "writable").astype(np.uint8) * np.uint8(W)
+        here |= self.has(words, "user").astype(np.uint8) * np.uint8(U)
+        here |= (~self.has(words, "nx")).astype(np.uint8) * np.uint8(X)
+        return here & above
+
+
+@dataclass
+class _Tables:
+    """The table pages of one level that something leads to: where each is in memory (-1: it is not
+    there), and its present entries in one array, table by table."""
+
+    frames: Column
+    places: Column
+    first: Column
+    slot: Column
+    word: Column
+
+    def of(self, frames: Column) -> Column:
+        return np.searchsorted(self.frames, frames)
+
+
+class Walk:
+    """All leaves of an image, and what of the tables could not be read."""
+
+    def __init__(self, image: Image, most_leaves: int = MOST_LEAVES) -> None:
+        self.image = image
+        self.geometry = image.geometry
+        self.levels = [Bits(image.geometry, level) for level in image.geometry.levels]
+        self.most_leaves = most_leaves
+        self._problems: Counter[str] = Counter()
+        self._examples: dict[str, str] = {}
+        self.spaces = _address_spaces(image.roots)
+        self.top: dict[int, Column] = {r.pa: self._top_entries(r) for r in image.roots}
+        self._tables = self._find_tables()
+        self._counts = self._count_leaves()
+
+    @property
+    def problems(self) -> list[str]:
+        """What was not read, each kind with its number and the first example."""
+        return [
+            f"{number} {what}, first {self._examples[what]}"
+            for what, number in self._problems.items()
+        ]
+
+    def _complain(self, what: str, example: str, number: int = 1) -> None:
+        if number:
+            self._problems[what] += number
+            self._examples.setdefault(what, example)
+
+    # Tables.
+
+    def _top_entries(self, root: Root) -> Column:
+        level = self.geometry.levels[0]
+        place, there = self.image.pages.places(np.array([root.pa >> PAGE_SHIFT]))
+        if not there[0]:
+            self._complain("roots are not in the snapshot", f"{root.title} at {root.pa:#x}")
+            return np.zeros(level.entries, np.uint64)
+        entries = self.image.pages.entries(int(place[0]), level.entry_bytes)
+        offset = (root.pa & 0xFFF) // level.entry_bytes
+        found = entries[offset : offset + level.entries]
+        if len(found) < level.entries:
+            self._complain("roots run over the end of their page", f"{root.title} at {root.pa:#x}")
+            found = np.concatenate([found, np.zeros(level.entries - len(found), np.uint64)])
+        return found
+
+    def _find_tables(self) -> list[_Tables]:
+        """Each level's table pages below the top, with their present entries."""
+        found: list[_Tables] = []
+        words = np.concatenate([*self.top.values(), np.zeros(0, np.uint64)])
+        words = words[(words & _PRESENT) != 0]
+        bad = self._reserved(self.levels[0], words)
+        self._complain(
+            "top-level entries have reserved bits set", f"{words[bad][:1]}", int(bad.sum())
+        )
+        words = words[~bad]
+        for above, below in zip(self.levels, self.levels[1:], strict=False):
+            frames = np.unique(above.tables(words[~above.is_leaf(words)]))
+            tables = self._read(below, frames, self.image.pages)
+            found.append(tables)
+            words = tables.word
+        return found
+
+    def _reserved(self, level: Bits, words: Column) -> Column:
+        """Which present entries have a reserved bit set: they translate nothing."""
+        leaf = level.is_leaf(words)
+        reserved = np.where(leaf, level.reserved_leaf, level.reserved_table)
+        return np.asarray((words & reserved) != 0)
+
+    def _read(self, level: Bits, frames: Column, pages: TablePages) -> _Tables:
+        name = level.level.name
+        at, there = pages.places(frames)
+        if not there.all():
+            example = self.geometry.show_pfn(int(frames[~there][0]))
+            self._complain(f"{name} tables are not in the snapshot", example, int((~there).sum()))
+        counts = np.zeros(len(frames), np.int64)
+        slots: list[Column] = []
+        words: list[Column] = []
+        readable = np.flatnonzero(there)
+        for start in range(0, len(readable), _TABLES_AT_ONCE):
+            some = readable[start : start + _TABLES_AT_ONCE]
+            entries = pages.entries(at[some], level.level.entry_bytes)
+            table, slot = np.nonzero(entries & _PRESENT)
+            word = entries[table, slot]
+            bad = self._reserved(level, word)
+            if bad.any():
+                where = f"{word[bad][0]:#x} in {name} table {frames[some[table[bad][0]]]:#x}"
+                self._complain(f"{name} entries have reserved bits set", where, int(bad.sum()))
+                table, slot, word = table[~bad], slot[~bad], word[~bad]
+            counts[some] = np.bincount(table, minlength=len(some))
+            slots.append(slot.astype(np.uint16))
+            words.append(word)
+        first = np.concatenate([[0], np.cumsum(counts)])
+        places = np.where(there, at, -1)
+        empty = np.zeros(0, np.uint64)
+        return _Tables(
+            frames,
+            places,
+            first,
+            np.concatenate([*slots, empty.astype(np.uint16)]),
+            np.concatenate([*words, empty]),
+        )
+
+    def _count_leaves(self) -> list[Column]:
+        """For the tables of each level below the top: how many leaves lie below each, as float, since
+        tables in a loop have more than fit a machine word."""
+        counts: list[Column] = []
+        below: Column | None = None
+        for depth in range(len(self._tables) - 1, -1, -1):
+            tables, level = self._tables[depth], self.levels[depth + 1]
+            leaf = level.is_leaf(tables.word)
+            number = leaf.astype(np.float64)
+            if below is not None:
+                target = self._tables[depth + 1].of(level.tables(tables.word[~leaf]))
+                number[~leaf] = below[target]
+            total = np.concatenate([[0.0], np.cumsum(number)])
+            below = total[tables.first[1:]] - total[tables.first[:-1]]
+            counts.insert(0, below)
+        return counts
+
+    def entry_leaves(self, word: int) -> float:
+        """How many leaves lie below a top-level entry."""
+        words, top = np.array([word], np.uint64), self.levels[0]
+        if not word & 1 or self._reserved(top, words)[0]:
+            return 0.0
+        if top.is_leaf(words)[0]:
+            return 1.0
+        if not self._counts:
+            return 0.0
+        return float(self._counts[0][self._tables[0].of(top.tables(words))[0]])
+
+    # Leaves.
+
+    def leaves(self, slot: int, word: int) -> Leaves:
+        """The leaves below one top-level entry, in ascending order of addresses."""
+        top = self.levels[0]
+        words = np.array([word], np.uint64)
+        none = np.zeros(0, np.uint64)
+        if not word & 1 or self._reserved(top, words)[0]:
+            return Leaves(none, none, np.zeros(0, np.uint8))
+        va = np.array([self.geometry.address(slot)], np.uint64)
+        rights = top.rights(words, np.full(1, W | U | X, np.uint8))
+        found: list[Leaves] = []
+        for depth, level in enumerate(self.levels):
+            leaf = level.is_leaf(words)
+            if leaf.any():
+                meta = rights[leaf] | np.uint8(depth << META_LEVEL)
+                found.append(Leaves(va[leaf], words[leaf], meta))
+            if leaf.all():
+                break
+            tables = self._tables[depth]
+            target = tables.of(level.tables(words[~leaf]))
+            va, words, rights = self._descend(depth + 1, target, va[~leaf], rights[~leaf])
+        if len(found) == 1:
+            return found[0]
+        parts = zip(*((f.va, f.word, f.meta) for f in found), strict=True)
+        if not found:
+            return Leaves(none, none, np.zeros(0, np.uint8))
+        columns = [np.concatenate(part) for part in parts]
+        order = np.argsort(columns[0], kind="stable")
+        return Leaves(*(column[order] for column in columns))
+
+    def _descend(
+        self, depth: int, target: Column, va: Column, rights: Column
+    ) -> tuple[Column, Column, Column]:
+        """The entries of tables, once for each path that leads to them."""
+        tables, level = self._tables[depth - 1], self.levels[depth]
+        first = tables.first[target]
+        count = tables.first[target + 1] - first
+        total = int(count.sum())
+        new_va, new_words = np.empty(total, np.uint64), np.empty(total, np.uint64)
+        new_rights = np.empty(total, np.uint8)
+        ends = np.cumsum(count)
+        for start in range(0, len(target), _TABLES_AT_ONCE):
+            part = slice(start, start + _TABLES_AT_ONCE)
+            out = slice(int(ends[part][0] - count[part][0]), int(ends[part][-1]))
+            size = out.stop - out.start
+            within = np.arange(size) - np.repeat(ends[part] - count[part] - out.start, count[part])
+            index = np.repeat(first[part], count[part]) + within
+            word = tables.word[index]
+            shift = np.uint64(level.level.shift)
+            step = tables.slot[index].astype(np.uint64) << shift
+            new_va[out] = np.repeat(va[part], count[part]) + step
+            new_words[out] = word
+            new_rights[out] = level.rights(word, np.repeat(rights[part], count[part]))
+        return new_va, new_words, new_rights
+
+    def leaves_of_root(self, root: Root) -> Leaves:
+        """All leaves of one root."""
+        found = [
+            self.leaves(slot, int(word))
+            for slot, word in enumerate(self.top[root.pa])
+            if word & _PRESENT
+        ]
+        if not found:
+            return self.leaves(0, 0)
+        columns = zip(*((f.va, f.word, f.meta) for f in found), strict=True)
+        return Leaves(*(np.concatenate(part) for part in columns))
+
+    # Tables of the user half, and the kernel's entries.
+
+    def user_tables(self) -> list[tuple[int, int]]:
+        """Every table page below user-half entries, with each address space that reaches it."""
+        slots = np.array(self.geometry.pgd_slots(self.geometry.region("user")))
+        found: list[tuple[int, int]] = []
+        for number, space in enumerate(self.spaces):
+            words = self.top[space.kernel.pa][slots]
+            words = words[(words & _PRESENT) != 0]
+            words = words[~self._reserved(self.levels[0], words)]
+            for level, tables in zip(self.levels, self._tables, strict=False):
+                frames = np.unique(level.tables(words[~level.is_leaf(words)]))
+                found += [(frame, number) for frame in frames.tolist()]
+                at = tables.of(frames)
+                pieces = [tables.word[tables.first[i] : tables.first[i + 1]] for i in at.tolist()]
+                words = np.concatenate([np.zeros(0, np.uint64), *pieces])
+        return found
+
+    def kernel_entries(self, root: Root) -> Column:
+        """Entries for kernel addresses at the level at which processes have copies of them: of PAE tables
+        the PMD page of the last top-level entry, else the top level itself."""
+        first = self._kernel_slots.start
+        if self.geometry.levels[0].rights:
+            return self.top[root.pa][first:]
+        word = self.top[root.pa][first : first + 1]
+        level = self.geometry.levels[1]
+        place, there = self.image.pages.places(self.levels[0].tables(word))
+        if not (word & _PRESENT)[0] or not there[0]:
+            return np.zeros(level.entries, np.uint64)
+        return self.image.pages.entries(int(place[0]), level.entry_bytes)
+
+    def kernel_slot_addresses(self) -> list[int]:
+        """The first address of each of those entries."""
+        first, last = self._kernel_slots.start, self._kernel_slots.stop
+        if self.geometry.levels[0].rights:
+            return [self.geometry.address(slot) for slot in range(first, last)]
+        return [self.geometry.address(first, i) for i in range(self.geometry.levels[1].entries)]
+
+    @property
+    def _kernel_slots(self) -> range:
+        end = self.geometry.pgd_slots(self.geometry.region("user")).stop
+        return range(end, self.geometry.levels[0].entries)
+
+    # Branches and places.
+
+    def branches(self) -> list[Branch]:
+        """Top-level entries, with the address spaces that have them in common.
+
+        What is known of a process's own addresses differs between processes, so branches of a user half
+        or of the LDT's slot are never common.
+        """
+        own = set(self.geometry.pgd_slots(self.geometry.region("user")))
+        own |= (
+            set(self.geometry.pgd_slots(self.geometry.region("ldt"))) if self._has_ldt() else set()
+        )
+        found: dict[tuple[int, ...], Branch] = {}
+        for number, space in enumerate(self.spaces):
+            kernel = self.top[space.kernel.pa]
+            user = self.top[space.user.pa] if space.user else kernel
+            present = np.flatnonzero((kernel | user) & _PRESENT)
+            for slot in present.tolist():
+                k, u = int(kernel[slot] & IGNORED_IN_COPIES), int(user[slot] & IGNORED_IN_COPIES)
+                isolated, special = space.user is not None, space.kernel.special
+                mine = number if slot in own else -1
+                key = (slot, k, u, isolated, special, mine)
+                branch = found.setdefault(key, Branch(slot, k, u, isolated, special))
+                branch.spaces.append(number)
+        return [found[key] for key in sorted(found)]
+
+    def _has_ldt(self) -> bool:
+        return any(region.name == "ldt" for region in self.geometry.regions)
+
+    def places(self) -> Places:
+        """Where leaves begin, for all branches that are not too large."""
+        branches: list[Branch] = []
+        sizes = 0.0
+        for branch in self.branches():
+            number = self.entry_leaves(branch.kernel)
+            if branch.isolated and branch.user != branch.kernel:
+                number += self.entry_leaves(branch.user)
+            if sizes + number > self.most_leaves:
+                where = f"{self.geometry.show_va(self.geometry.address(branch.slot))} of "
+                where += self.spaces[branch.spaces[0]].title
+                self._complain("top-level entries lead to too many leaves", where)
+                continue
+            sizes += number
+            branches.append(branch)
+        merged = [self._merged(branch) for branch in branches]
+        starts = np.concatenate([[0], np.cumsum([len(m[0]) for m in merged], dtype=np.int64)])
+        columns: list[Column] = []
+        for number, kind in enumerate((np.uint64, np.uint64, np.uint64, np.uint8, np.uint8)):
+            column = np.empty(int(starts[-1]), kind)
+            for branch_number, parts in enumerate(merged):
+                column[starts[branch_number] : starts[branch_number + 1]] = parts[number]
+                parts[number] = np.zeros(0, kind)  # the memory is needed
+            columns.append(column)
+        return Places(branches, starts, *columns)
+
+    def _merged(self, branch: Branch) -> list[Column]:
+        """va, kernel leaf, user leaf, and their rights, of one branch."""
+        kernel = self.leaves(branch.slot, branch.kernel)
+        if not branch.isolated or branch.user == branch.kernel:
+            return [kernel.va, kernel.word, kernel.word, kernel.meta, kernel.meta]
+        user = self.leaves(branch.slot, branch.user)
+        if np.array_equal(kernel.va, user.va):
+            return [kernel.va, kernel.word, user.word, kernel.meta, user.meta]
+        va = np.concatenate([kernel.va, np.setdiff1d(user.va, kernel.va, assume_unique=True)])
+        if len(va) > len(kernel.va):
+            va.sort(kind="stable")
+        columns: list[Column] = [va]
+        for which in ("word", "meta"):
+            for side in (kernel, user):
+                source = getattr(side, which)
+                column = np.zeros(len(va), source.dtype)
+                column[np.searchsorted(va, side.va)] = source
+                columns.append(column)
+        return columns
+
+
+def _frame_mask(pieces: tuple[tuple[int, int, int], ...]) -> int:
+    return sum(((1 << bits) - 1) << low for low, bits, _ in pieces)
+
+
+def _address_spaces(roots: list[Root]) -> list[AddressSpace]:
+    by_pa = {root.pa: root for root in roots}
+    return [
+        AddressSpace(root, None if root.pair is None else by_pa[root.pair])
+        for root in roots
+        if root.kind != "user"
+    ]
