@@ -70,16 +70,23 @@ class Weighted(Count):
 
 
 class Mapped(Relation):
-    """Which frames the leaf at a place maps: (place, frame)."""
+    """Which frames the leaf at a place maps: (place, frame); shadow: in tables of user mode alone."""
 
-    def __init__(self, facts: Facts, words: Column, meta: Column) -> None:
+    def __init__(self, facts: Facts, words: Column, meta: Column, *, shadow: bool) -> None:
         self._facts = facts
-        self._words = words
+        self._all = words
         self._meta = meta
+        self._shadow = shadow
+
+    def _words(self, rows: Column) -> Column:
+        words = self._all[rows]
+        if self._shadow:
+            words = np.where(self._facts.is_isolated(rows), words, np.uint64(0))
+        return np.asarray(words)
 
     def at(self, *keys: Column) -> Column:
         places, frames = keys
-        words, meta = self._words[places], self._meta[places]
+        words, meta = self._words(places), self._meta[places]
         first, number = self._facts.frames(words, meta), self._facts.sizes(meta) >> PAGE_SHIFT
         return (words != 0) & (frames >= first) & (frames < first + number)
 
@@ -88,7 +95,7 @@ class Mapped(Relation):
         reached = np.zeros(len(universe), bool)
         steps = np.zeros(len(universe) + 1, np.int32)
         for rows in chunks:
-            words, meta = self._words[rows], self._meta[rows]
+            words, meta = self._words(rows), self._meta[rows]
             first = self._facts.frames(words, meta)
             number = self._facts.sizes(meta) >> PAGE_SHIFT
             one, many = (words != 0) & (number == 1), (words != 0) & (number > 1)
@@ -152,6 +159,18 @@ class Facts(Reading):
         made: Relation = maker()
         return made
 
+    def alike(self) -> Column:
+        """For how many address spaces each place stands."""
+        universe = PlaceUniverse(self.places)
+        weights = universe.weights(np.arange(len(universe)))
+        assert weights is not None
+        return weights
+
+    def own_user_leaves(self) -> Column:
+        """Places at which a leaf begins in user tables that are not the kernel's."""
+        rows = np.arange(len(self.places.va))
+        return np.asarray((self.places.user != 0) & self.is_isolated(rows))
+
     # Leaves, by their entries.
 
     def sizes(self, meta: Column) -> Column:
@@ -192,11 +211,12 @@ class Facts(Reading):
     def _right(self, which: str, bit: int) -> Relation:
         return self._leaf_column(which, lambda w, m: (m & np.uint8(bit)) != 0)
 
-    def _types(self, which: str) -> Relation:
-        def make(words: Column, meta: Column) -> Column:
-            return _TYPES[self._by_level(words, meta, "types", np.zeros(len(words), np.uint8))]
+    def type_index(self, words: Column, meta: Column) -> Column:
+        """The PAT slot of leaves."""
+        return self._by_level(words, meta, "types", np.zeros(len(words), np.uint8))
 
-        return self._leaf_column(which, make)
+    def _types(self, which: str) -> Relation:
+        return self._leaf_column(which, lambda w, m: _TYPES[self.type_index(w, m)])
 
     def _kernel(self) -> Relation:
         return self._leaf_column("kernel", self.frames)
@@ -246,13 +266,10 @@ class Facts(Reading):
         return self._types("user")
 
     def _kernel_maps(self) -> Relation:
-        return Mapped(self, *self._half("kernel"))
+        return Mapped(self, *self._half("kernel"), shadow=False)
 
     def _shadow_maps(self) -> Relation:
-        words, meta = self._half("user")
-        if not self.isolation:  # no table is the user's alone
-            words = np.zeros(len(words), np.uint64)
-        return Mapped(self, words, meta)
+        return Mapped(self, *self._half("user"), shadow=True)
 
     def _small(self) -> Relation:
         last = len(self.walk.levels) - 1
@@ -268,16 +285,21 @@ class Facts(Reading):
         """The branch of each place."""
         return np.searchsorted(self.places.starts, rows, "right") - 1
 
-    def _by_branch(self, values: list[bool]) -> Relation:
-        column = np.array(values, bool)
-        return Values(lambda rows: column[self.branch_of(rows)])
+    def is_isolated(self, rows: Column) -> Column:
+        """Whether the address space of a place has user tables of its own."""
+        return np.asarray(self._isolated_branches[self.branch_of(rows)])
+
+    @cached_property
+    def _isolated_branches(self) -> Column:
+        return np.array([b.isolated for b in self.places.branches], bool)
 
     def _isolated(self) -> Relation:
         self._need_isolation()
-        return self._by_branch([b.isolated for b in self.places.branches])
+        return Values(self.is_isolated)
 
     def _special(self) -> Relation:
-        return self._by_branch([b.special for b in self.places.branches])
+        column = np.array([b.special for b in self.places.branches], bool)
+        return Values(lambda rows: column[self.branch_of(rows)])
 
     def _in_user_half(self) -> Relation:
         end = np.uint64(self.geometry.region("user").end)
@@ -494,6 +516,13 @@ class Facts(Reading):
         """The place of the leaf that an extent is part of."""
         return np.asarray(self._extents[0][extents])
 
+    def extent_range(self, extent: int) -> tuple[int, int]:
+        """The first address of an extent, and its bytes."""
+        places, weights, _, address = self._extents
+        alike = PlaceUniverse(self.places).weights(places[extent : extent + 1])
+        assert alike is not None
+        return int(address[extent]), int(weights[extent] // alike[0])
+
     def _entry_text_only(self) -> Relation:
         self._need_isolation()
         return Values(self._extents[2])
@@ -533,6 +562,13 @@ class Facts(Reading):
         if bad:
             self.problems.append(f"{bad} rows of the list of frames are unreadable")
         return found
+
+    def kind_of(self, frame: int) -> str:
+        """The letter that the snapshot has for a frame."""
+        for kind, runs in self._kinds.items():
+            if kind != "all" and any(a <= frame < a + n for a, n in runs):
+                return kind
+        return ""
 
     def _text_runs(self) -> list[tuple[int, int]]:
         """Whole pages of kernel text and read-only data."""

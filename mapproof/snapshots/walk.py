@@ -402,6 +402,16 @@ class Walk:
         end = self.geometry.pgd_slots(self.geometry.region("user")).stop
         return range(end, self.geometry.levels[0].entries)
 
+    def word_at(self, root: Root | None, depth: int, table: int, slot: int) -> int:
+        """One entry of a table, 0 where there is none; ``root`` for the top level."""
+        if root is not None:
+            return int(self.top[root.pa][slot])
+        place, there = self.image.pages.places(np.array([table]))
+        if not there[0]:
+            return 0
+        entries = self.image.pages.entries(int(place[0]), self.geometry.levels[depth].entry_bytes)
+        return int(entries[slot])
+
     # Branches and places.
 
     def branches(self) -> list[Branch]:

@@ -20,7 +20,17 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from .nodes import FALSE_NODE, TRUE_NODE, Component, Node, conj, disj, is_finite, negate
+from .nodes import (
+    FALSE_NODE,
+    TRUE_NODE,
+    Component,
+    Node,
+    conj,
+    disj,
+    is_finite,
+    negate,
+    nodes_of,
+)
 from .property import Property
 
 Column: TypeAlias = NDArray[Any]
@@ -194,6 +204,14 @@ def evaluate(prop: Property[Any], reading: Reading, most_examples: int = 100_000
     about entries that mostly are not there, one of those it concludes something of is.  Raises Unreadable.
     """
     return _Evaluation(prop, reading).found(most_examples)
+
+
+def witnesses(
+    prop: Property[Any], reading: Reading, element: int, most: int = 20
+) -> list[tuple[Component, int]]:
+    """Of a property with one parameter that concludes something of all elements related to it: those
+    that are related to the given one as the property asks, with the relation.  Raises Unreadable."""
+    return _Evaluation(prop, reading).witnesses(element, most)
 
 
 def premises(claim: Node) -> Node:
@@ -407,6 +425,26 @@ class _Evaluation:
             places, there = self.reading.universe(y.sort).places(rows[y])
             result |= there & reached[places]
         return result
+
+    def witnesses(self, element: int, most: int) -> list[tuple[Component, int]]:
+        known = set(nodes_of(self.premises))
+        found: dict[tuple[Component, int], None] = {}
+        for node in nodes_of(self.claim):
+            if node.op != "exists" or node in known or not self._many(node.data[0]):
+                continue
+            (x,) = node.data
+            for branch in node.args[0].args if node.args[0].op == "or" else node.args:
+                parts = branch.args if branch.op == "and" else (branch,)
+                links = [p for p in parts if p.op == "read" and p.args[0] == x and len(p.args) == 2]
+                relation = links[0].data[0]
+                rest = conj(p for p in parts if p not in links)
+                for rows in self._chosen(x, rest):
+                    linked = self.relation(relation).at(rows, np.full(len(rows), element))
+                    for row in rows[linked][:most].tolist():
+                        found[relation, row] = None
+                    if len(found) >= most:
+                        return list(found)
+        return list(found)
 
     def _chosen(self, x: Node, condition: Node) -> Iterator[Column]:
         """The elements of a sort for which a condition holds, some at a time."""
