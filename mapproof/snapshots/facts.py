@@ -14,6 +14,7 @@ import numpy as np
 
 from mapproof.model.language.nodes import Component
 from mapproof.model.language.sparse import (
+    CHUNK,
     NONE,
     Column,
     Count,
@@ -30,7 +31,7 @@ from mapproof.model.machine.geometry import PAGE_SHIFT, PAGE_SIZE
 from mapproof.model.machine.halves import Use
 from mapproof.model.machine.snapshot import Region
 
-from .frames import MOST_FRAMES, Runs, runs_of
+from .frames import MOST_FRAMES, Runs, ascending_bin, runs_of
 from .image import MOST_PHYSICAL, Image, Root, as_int
 from .records import secret_frames, vmas
 from .regions import Regions
@@ -104,7 +105,9 @@ class Mapped(Relation):
             if many.any():
                 np.add.at(steps, universe.before(first[many]), 1)
                 np.add.at(steps, universe.before(first[many] + number[many]), -1)
-        return np.asarray(reached | (np.cumsum(steps[:-1]) > 0))
+        if steps.any():
+            reached |= np.cumsum(steps[:-1]) > 0
+        return reached
 
 
 class FrameSet(Relation):
@@ -129,6 +132,7 @@ class Facts(Reading):
         self.problems: list[str] = []
         self.places = self.walk.places()
         self._universes: dict[str, Universe] = {}
+        self._columns: dict[str, Column] = {}
         self._sizes = np.array([1 << lv.level.shift for lv in self.walk.levels] + [0] * 8, np.int64)
 
     # Sorts.
@@ -184,10 +188,11 @@ class Facts(Reading):
     def _by_level(self, words: Column, meta: Column, what: str, result: Column) -> Column:
         depth = meta >> META_LEVEL
         last = len(self.walk.levels) - 1
+        if len(words) and depth.min() == last and words.min() > 0:  # mostly so
+            return np.asarray(getattr(self.walk.levels[last], what)(words))
+        there = words != 0
         for number, level in enumerate(self.walk.levels):
-            mine = (depth == number) & (words != 0)
-            if number == last and mine.all():
-                return np.asarray(getattr(level, what)(words))
+            mine = (depth == number) & there
             if mine.any():
                 result[mine] = getattr(level, what)(words[mine])
         return result
@@ -196,8 +201,8 @@ class Facts(Reading):
         """A flag of leaves by its name in :class:`.words.Word`."""
         result = np.zeros(len(words), bool)
         for number, level in enumerate(self.walk.levels):
-            mine = (meta >> META_LEVEL == number) & (words != 0)
-            result[mine] = level.has(words[mine], name)
+            mine = meta >> META_LEVEL == number
+            result |= mine & level.has(words, name)
         return result
 
     def _half(self, which: str) -> tuple[Column, Column]:
@@ -216,7 +221,19 @@ class Facts(Reading):
         return self._by_level(words, meta, "types", np.zeros(len(words), np.uint8))
 
     def _types(self, which: str) -> Relation:
-        return self._leaf_column(which, lambda w, m: _TYPES[self.type_index(w, m)])
+        words, meta = self._half(which)
+        return self._kept(f"{which} types", lambda r: _TYPES[self.type_index(words[r], meta[r])])
+
+    def _kept(self, name: str, make: Callable[[Column], Column]) -> Relation:
+        """A column of small values that several properties read, made once for all places."""
+        column = self._columns.get(name)
+        if column is None:
+            size = len(self.places.va)
+            column = self._columns[name] = np.empty(size, np.uint8)
+            for start in range(0, size, CHUNK):
+                rows = np.arange(start, min(start + CHUNK, size))
+                column[rows] = make(rows)
+        return Values(column)
 
     def _kernel(self) -> Relation:
         return self._leaf_column("kernel", self.frames)
@@ -225,21 +242,23 @@ class Facts(Reading):
         return self._leaf_column("user", self.frames)
 
     def _global_(self) -> Relation:
-        return self._leaf_column("kernel", self._is_global)
+        return self._globals("kernel")
 
-    def _is_global(self, words: Column, meta: Column) -> Column:
-        return self.flags(words, meta, "global_")
+    def _globals(self, which: str) -> Relation:
+        words, meta = self._half(which)
+        make = lambda rows: self.flags(words[rows], meta[rows], "global_")  # noqa: E731
+        return self._kept(f"{which} global", make)
 
-    def _kernel_global(self, which: str) -> Relation:
+    def _of_kernel_addresses(self, relation: Relation) -> Relation:
         self._need_isolation()
-        (words, meta), user = self._half(which), self._in_user_half()
-        return Values(lambda rows: self._is_global(words[rows], meta[rows]) & ~user.at(rows))
+        user = self._in_user_half()
+        return Values(lambda rows: relation.at(rows).astype(bool) & ~user.at(rows))
 
     def _kernel_g(self) -> Relation:
-        return self._kernel_global("kernel")
+        return self._of_kernel_addresses(self._globals("kernel"))
 
     def _user_g(self) -> Relation:
-        return self._kernel_global("user")
+        return self._of_kernel_addresses(self._globals("user"))
 
     def _kernel_w(self) -> Relation:
         return self._right("kernel", W)
@@ -283,7 +302,9 @@ class Facts(Reading):
 
     def branch_of(self, rows: Column) -> Column:
         """The branch of each place."""
-        return np.searchsorted(self.places.starts, rows, "right") - 1
+        if not len(rows):
+            return np.zeros(0, np.int64)
+        return np.broadcast_to(ascending_bin(self.places.starts, rows), rows.shape)
 
     def is_isolated(self, rows: Column) -> Column:
         """Whether the address space of a place has user tables of its own."""
@@ -306,7 +327,7 @@ class Facts(Reading):
         return Values(lambda rows: self.places.va[rows] < end)
 
     def _region(self) -> Relation:
-        return Values(lambda rows: self.regions.of(self.places.va[rows]))
+        return self._kept("region", lambda rows: self.regions.of(self.places.va[rows]))
 
     @cached_property
     def _shadow_rows(self) -> Column:
@@ -422,13 +443,9 @@ class Facts(Reading):
             and (f := as_int(cpu.get("tss_pfn"), MOST_PHYSICAL)) is not None
         ]
         known = np.array(frames, np.int64)
-        user, direct = self._user(), Region.values.index("DIRECT_MAP")
-
-        def is_tss(rows: Column) -> Column:
-            in_map = self.regions.of(self.places.va[rows]) == direct
-            return in_map & np.isin(user.at(rows), known)
-
-        return Values(is_tss)
+        rows = self._shadow_rows
+        in_map = self._region().at(rows) == Region.values.index("DIRECT_MAP")
+        return SparseValues(rows, in_map & np.isin(self._user().at(rows), known), 0)
 
     def _ldt_page(self) -> Relation:
         self._need_isolation()

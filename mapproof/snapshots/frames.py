@@ -1,4 +1,4 @@
-"""Frames of a machine as a sort: a few runs of frame numbers, looked up in constant time or nearly so."""
+"""Frames of a machine as a sort: a few runs of frame numbers, looked up in next to no time."""
 
 from __future__ import annotations
 
@@ -36,9 +36,11 @@ class Runs(Universe):
         return np.asarray(self.starts[run] + places - self.offsets[run])
 
     def places(self, elements: Column) -> tuple[Column, Column]:
-        if not len(self.starts):
+        if not len(self.starts) or not len(elements):
             return np.zeros(len(elements), np.int64), np.zeros(len(elements), bool)
-        run = np.searchsorted(self.starts, elements, "right") - 1
+        run = ascending_bin(self.starts, elements)
+        if run.ndim == 0 and run >= 0 and elements.max() < self.ends[run]:  # mostly so
+            return self.offsets[run] - self.starts[run] + elements, np.ones(len(elements), bool)
         there = (run >= 0) & (elements < self.ends[run])
         return np.where(there, self.offsets[run] + elements - self.starts[run], 0), there
 
@@ -46,9 +48,18 @@ class Runs(Universe):
         """How many frames of the runs lie before a frame."""
         if not len(self.starts):
             return np.zeros(len(frames), np.int64)
-        run = np.searchsorted(self.starts, frames, "right") - 1
+        run = ascending_bin(self.starts, frames)
         inside = np.minimum(frames, self.ends[run]) - self.starts[run]
         return np.where(run < 0, 0, self.offsets[run] + inside)
+
+
+def ascending_bin(starts: Column, values: Column) -> Column:
+    """Between which of the ascending starts each value lies: the number of those up to it, less one.
+    A single number if that is the same for all, as it is for values that lie close together."""
+    ends = np.searchsorted(starts, np.array([values.min(), values.max()]), "right") - 1
+    if ends[0] == ends[1]:
+        return np.asarray(ends[0])
+    return np.asarray(np.searchsorted(starts, values, "right") - 1)
 
 
 def runs_of(frames: Column) -> list[tuple[int, int]]:

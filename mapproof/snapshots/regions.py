@@ -10,6 +10,7 @@ from mapproof.model.language.sparse import Column
 from mapproof.model.machine import geometry as machine
 from mapproof.model.machine import snapshot as model
 
+from .frames import ascending_bin
 from .image import Image, as_int
 
 _BASES = {
@@ -28,13 +29,16 @@ class Regions:
         self._starts = np.array([r.start for r in self.regions], np.uint64)
         self._ends = np.array([r.end - 1 for r in self.regions], np.uint64)
         names = [_enumerated(r.name) for r in self.regions]
-        self._values = np.array([model.Region.values.index(n) for n in names], np.int64)
+        self._values = np.array([model.Region.values.index(n) for n in names], np.uint8)
 
     def of(self, va: Column) -> Column:
         """The index of the region of each address, among the values of the model's Region."""
-        at = np.searchsorted(self._starts, va, "right") - 1
+        if not len(va):
+            return np.zeros(0, np.uint8)
+        at = ascending_bin(self._starts, va)
         inside = (at >= 0) & (va <= self._ends[at])
-        return np.where(inside, self._values[at], model.Region.values.index("NONE"))
+        none = np.uint8(model.Region.values.index("NONE"))
+        return np.where(inside, self._values[at], none)
 
     def name_of(self, va: int) -> str:
         """The region's name, for reports."""

@@ -475,6 +475,9 @@ class Walk:
         user = self.leaves(branch.slot, branch.user)
         if np.array_equal(kernel.va, user.va):
             return [kernel.va, kernel.word, user.word, kernel.meta, user.meta]
+        if not len(user.va):
+            nothing, level = np.zeros(len(kernel.va), np.uint64), np.zeros(len(kernel.va), np.uint8)
+            return [kernel.va, kernel.word, nothing, kernel.meta, level]
         va = np.concatenate([kernel.va, np.setdiff1d(user.va, kernel.va, assume_unique=True)])
         if len(va) > len(kernel.va):
             va.sort(kind="stable")

@@ -38,7 +38,7 @@ Instances: TypeAlias = dict[Node, Column]
 
 NONE = -1
 MOST_INSTANCES = 1 << 26
-CHUNK = 1 << 20  # instances that are evaluated at once
+CHUNK = 1 << 17  # instances that are evaluated at once
 SMALL = 1 << 12  # a sort that may be enumerated beside others, such as slots of a table
 
 
