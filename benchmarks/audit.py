@@ -1,8 +1,8 @@
 """How long an audit of a large machine takes: ``python -m benchmarks.audit``.
 
 The machine is made up: 64 GiB mapped by 16 million leaves of 4 KiB, 200 processes with page table
-isolation.  The walk, the decoding and every property that applies are timed; then the walk of a small machine, root by root
-and entry by entry, as a debugger's scripts do it.
+isolation.  The walk, the decoding and every property that applies are timed; then the walk of a
+small machine, root by root and entry by entry, as a debugger's scripts do it.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import resource
 import sys
+from itertools import pairwise
 from time import monotonic, process_time
 
 import numpy as np
@@ -71,7 +72,7 @@ def machine(gibibytes: int, processes: int, pages_each: int = 256) -> Image:
             maker.content[kernel, 273 + i] = maker.entry(pud, _TABLE)
         if number:
             tables = [maker.page() for _ in range(3)]
-            for above, below in zip(tables, tables[1:], strict=False):
+            for above, below in pairwise(tables):
                 maker.content[above, 0] = maker.entry(below, _USER_TABLE)
             data = np.arange(pages_each, dtype=np.uint64) + np.uint64(number * pages_each)
             leaves = data << np.uint64(PAGE_SHIFT) | np.uint64(_USER_DATA)
@@ -139,8 +140,8 @@ def main() -> None:
     Walk(small).places()
     ours = monotonic() - started
     sys.stdout.write(
-        f"walk of {len(small.roots)} roots, {number} leaves: {ours:.2f} s; entry by entry: {plain:.1f} s, "
-        f"{plain / ours:.0f} times as long\n"
+        f"walk of {len(small.roots)} roots, {number} leaves: {ours:.2f} s; "
+        f"entry by entry: {plain:.1f} s, {plain / ours:.0f} times as long\n"
     )
 
 

@@ -54,13 +54,13 @@ def run(
     properties = chosen_properties(about_snapshots(Catalog().library), only, skip)
     audits = [audit(read_image(Path(name)), properties) for name in snapshots]
     if len(audits) == 2:
-        found = difference(*audits)
+        found = difference(audits[0], audits[1])
         document = json.loads(audit_json(audits)) if as_json else {}
         if as_json:
             document["difference"] = difference_json(found)
             echo(json.dumps(document, indent=2))
         else:
-            echo(difference_text(*audits, found))
+            echo(difference_text(audits[0], audits[1], found))
     elif as_json:
         echo(audit_json(audits))
     else:

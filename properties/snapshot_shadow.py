@@ -1,8 +1,8 @@
 """What user tables of a real kernel show of the kernel.
 
-What it checks: the kernel half of user tables has cpu_entry_area, espfix, the process's LDT, the TSS page
-of each CPU and the entry text, and no other leaf; a leaf there gives nothing that the kernel's own tables
-do not give at that address; no page of it is writable and executable, and only entry text is executable.
+What it checks: the kernel half of user tables has cpu_entry_area, espfix, the process's LDT, the TSS
+page of each CPU and the entry text, and no other leaf; a leaf there gives nothing that the kernel's own
+tables do not give at that address; none is writable and executable, and only entry text is executable.
 Why it matters: what user tables map of the kernel can be read by Meltdown.
 Kernel precedent: Documentation/x86/pti.rst; comments of arch/x86/mm/pti.c.
 Smallest counterexample: one top-level entry of the vmalloc area, copied into user tables.
@@ -23,7 +23,7 @@ def _in_shadow(s: Snapshot, va: Va) -> Bool:
 @always
 def user_tables_map_known_regions_only(s: Snapshot, va: Va) -> Bool:
     """A leaf in the kernel half of user tables is cpu_entry_area, espfix, LDT, vsyscall, a TSS page or
-    overlaps entry text; where the whole image is cloned (pti=auto without PCIDs), it lies in the image."""
+    overlaps entry text; where the whole image is cloned (pti=auto without PCIDs), any of it."""
     region = s.region[va]
     listed = (
         (region == Region.CPU_ENTRY_AREA)
@@ -44,8 +44,8 @@ def only_entry_text_is_executable(s: Snapshot, e: Extent) -> Bool:
 
 @always
 def user_tables_have_the_kernels_leaf(s: Snapshot, va: Va) -> Bool:
-    """Where user tables map a kernel address, the kernel's tables have all of that page in one leaf, with
-    the same frame, and at least as writable, as open to user mode, as executable."""
+    """Where user tables map a kernel address, the kernel's tables have all of that page in one leaf,
+    with the same frame, and at least as writable, as open to user mode, as executable."""
     rights = (
         s.user_w[va].implies(s.around_w[va])
         & s.user_u[va].implies(s.around_u[va])

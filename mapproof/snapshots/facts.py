@@ -89,7 +89,7 @@ class Mapped(Relation):
         places, frames = keys
         words, meta = self._words(places), self._meta[places]
         first, number = self._facts.frames(words, meta), self._facts.sizes(meta) >> PAGE_SHIFT
-        return (words != 0) & (frames >= first) & (frames < first + number)
+        return np.asarray((words != 0) & (frames >= first) & (frames < first + number))
 
     def reached(self, chunks: Iterator[Column], universe: Universe) -> Column | None:
         assert isinstance(universe, Runs)
@@ -502,7 +502,7 @@ class Facts(Reading):
 
     @cached_property
     def _extents(self) -> tuple[Column, Column, Column, Column]:
-        """Of runs of executable pages: place, bytes in all address spaces, entry text or not, address."""
+        """Of executable runs: place, bytes in all address spaces, entry text or not, address."""
         p, rows = self.places, self._shadow_rows
         rows = rows[(p.user_meta[rows] & np.uint8(X)) != 0]
         start, end = map(np.uint64, self.entry_text)
@@ -682,16 +682,14 @@ class Facts(Reading):
 
     @cached_property
     def _copies(self) -> tuple[Relation, Relation, int]:
-        """Kernel entries of both tables of each address space at the level of copies, and their number."""
+        """Kernel entries of both tables of each address space, where they are copied; how many slots."""
         words: list[list[tuple[int, int, int]]] = [[], []]
         for number, space in enumerate(self.walk.spaces):
-            for half, root in enumerate((space.kernel, space.user)):
+            for mine, root in zip(words, (space.kernel, space.user), strict=True):
                 if root is not None:
                     slots, found = _nonzero(self.walk.kernel_entries(root))
                     kept = (found & IGNORED_IN_COPIES).tolist()
-                    words[half] += [
-                        (number, s, w) for s, w in zip(slots.tolist(), kept, strict=True)
-                    ]
+                    mine += [(number, s, w) for s, w in zip(slots.tolist(), kept, strict=True)]
         numbers = {w: i for i, w in enumerate(sorted({w for half in words for *_, w in half}))}
         tables = []
         for half in words:

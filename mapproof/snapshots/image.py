@@ -128,8 +128,9 @@ def checked_header(header: object) -> tuple[dict[str, Any], Geometry, list[Root]
         if value is not None and not isinstance(value, kind):
             raise BadSnapshot(f"header: {key} is a {type(value).__name__}")
     arch, levels = header.get("arch"), header.get("levels")
-    geometry = GEOMETRIES.get((arch, levels)) if isinstance(arch, str) else None
-    if geometry is None or isinstance(levels, bool):
+    known_kind = isinstance(arch, str) and as_int(levels) is not None
+    geometry = GEOMETRIES.get((str(arch), levels or 0)) if known_kind else None
+    if geometry is None:
         known = ", ".join(f"{a} with {n}" for a, n in GEOMETRIES)
         raise BadSnapshot(f"header: arch {arch!r} with {levels!r} levels; known: {known}")
     roots = header.get("roots") or []
@@ -172,17 +173,20 @@ def _root(value: object, number: int) -> Root:
     names = value.get("names") or []
     if not isinstance(names, list) or not all(isinstance(n, str) for n in names):
         raise BadSnapshot(f"{where}: names is {names!r}")
-    ldt = value.get("ldt")
-    slot, frames = None, []
-    if ldt is not None:
-        frames = ldt.get("pfns") if isinstance(ldt, dict) else None
-        slot = ldt.get("slot") if isinstance(ldt, dict) else None
-        if slot not in (-1, 0, 1) or isinstance(slot, bool) or not isinstance(frames, list):
-            raise BadSnapshot(f"{where}: ldt is {ldt!r}")
-        slot = None if slot < 0 else slot  # without isolation it is in no slot
-        if any(as_int(f, MOST_PHYSICAL >> PAGE_SHIFT) is None for f in frames):
-            raise BadSnapshot(f"{where}: ldt has a frame that is no frame number")
-    return Root(pa, kind, tuple(names), pair, slot, tuple(frames))
+    return Root(pa, kind, tuple(names), pair, *_ldt(value.get("ldt"), where))
+
+
+def _ldt(value: object, where: str) -> tuple[int | None, tuple[int, ...]]:
+    """Slot and frames of a process's LDT; without isolation it is in no slot (-1 in the file)."""
+    if value is None:
+        return None, ()
+    slot = value.get("slot") if isinstance(value, dict) else None
+    frames = value.get("pfns") if isinstance(value, dict) else None
+    if slot not in (-1, 0, 1) or isinstance(slot, bool) or not isinstance(frames, list):
+        raise BadSnapshot(f"{where}: ldt is {value!r}")
+    if any(as_int(f, MOST_PHYSICAL >> PAGE_SHIFT) is None for f in frames):
+        raise BadSnapshot(f"{where}: ldt has a frame that is no frame number")
+    return None if slot < 0 else slot, tuple(frames)
 
 
 def _paired(roots: list[Root]) -> list[Root]:

@@ -1,13 +1,13 @@
-"""What violates a property, in a kernel developer's words: addresses, regions, page sizes, flags, owners."""
+"""What violates a property, told as a kernel developer would: addresses, regions, flags, owners."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from mapproof.model.language.sparse import witnesses
+from mapproof.model.language.sparse import Column, witnesses
 from mapproof.model.machine.geometry import PAGE_SHIFT, PAGE_SIZE, PageBit
 
 from .audit import Finding
@@ -15,6 +15,8 @@ from .facts import Facts
 
 MOST = 1000  # instances that are put into words
 MOST_RUNS = 50  # of frames
+# The bits of an entry that say what is allowed: no frame, no accessed or dirty bit.
+_FLAGS = np.uint64(0x8000_0000_0000_019F)
 
 _KINDS = {
     "F": "free",
@@ -46,16 +48,6 @@ class Mapping:
     word: int
     owners: tuple[str, ...]
 
-    def follows(self, other: Mapping) -> bool:
-        """The leaf continues another one."""
-        return (
-            self.va == other.va + other.bytes
-            and self.half == other.half
-            and (self.page, self.region, self.flags) == (other.page, other.region, other.flags)
-            and self.owners == other.owners
-            and self.pfn in (other.pfn, other.pfn + (other.bytes >> PAGE_SHIFT))
-        )
-
 
 @dataclass(frozen=True)
 class Offence:
@@ -75,9 +67,9 @@ def offences(finding: Finding, facts: Facts, most: int = MOST) -> list[Offence]:
     rows = [{k: int(c[i]) for k, c in examples.items()} for i in range(size)]
     match sorted(kinds.values()):
         case ["Va"]:
-            return list(_merged(told.place(next(iter(row.values()))) for row in rows))
+            return told.places(next(iter(examples.values())))
         case ["Extent"]:
-            return list(_merged(told.extent(next(iter(row.values()))) for row in rows))
+            return [told.extent(next(iter(row.values()))) for row in rows]
         case ["Frame"]:
             return list(told.frames(finding, [next(iter(row.values())) for row in rows]))
         case ["Mm", "Slot"]:
@@ -86,29 +78,6 @@ def offences(finding: Finding, facts: Facts, most: int = MOST) -> list[Offence]:
             return [told.top_level(row, kinds) for row in rows]
         case _:
             return [Offence(told.others(row, kinds)) for row in rows]
-
-
-def _merged(each: Iterator[Offence]) -> Iterator[Offence]:
-    """Neighbours that are alike as one offence."""
-    last: Offence | None = None
-    for offence in each:
-        if last is not None and len(last.mappings) == len(offence.mappings):
-            pairs = list(zip(last.mappings, offence.mappings, strict=True))
-            if all(b.follows(a) for a, b in pairs) and pairs:
-                grown = tuple(_grown(a, b) for a, b in pairs)
-                last = Offence(last.about, grown, last.place)
-                continue
-        if last is not None:
-            yield last
-        last = offence
-    if last is not None:
-        yield last
-
-
-def _grown(a: Mapping, b: Mapping) -> Mapping:
-    return Mapping(
-        a.va, a.bytes + b.bytes, a.page, a.half, a.region, a.pfn, a.flags, a.word, a.owners
-    )
 
 
 class _Told:
@@ -141,12 +110,38 @@ class _Told:
             self.owners(place),
         )
 
-    def place(self, place: int) -> Offence:
-        """A place with what both halves have there."""
-        found = [self.leaf(place, "kernel")]
-        if self._isolated(place):
-            found.append(self.leaf(place, "user"))
-        return Offence("", tuple(m for m in found if m is not None), place)
+    def places(self, places: Column) -> list[Offence]:
+        """Places with what both halves have there; those that continue each other, and those that are
+        alike in several address spaces, as one."""
+        found: dict[tuple[object, ...], tuple[Mapping, ...]] = {}
+        first: dict[tuple[object, ...], int] = {}
+        for run in self._runs(places):
+            mappings = []
+            for half in ("kernel", "user") if self._isolated(int(run[0])) else ("kernel",):
+                mapping = self.leaf(int(run[0]), half)
+                if mapping is not None:
+                    mappings.append(replace(mapping, bytes=mapping.page * len(run)))
+            key = tuple(replace(m, owners=()) for m in mappings)
+            before = found.get(key, tuple(replace(m, owners=()) for m in mappings))
+            found[key] = tuple(
+                replace(a, owners=a.owners + b.owners)
+                for a, b in zip(before, mappings, strict=True)
+            )
+            first.setdefault(key, int(run[0]))
+        return [Offence("", mappings, first[key]) for key, mappings in found.items()]
+
+    def _runs(self, places: Column) -> list[Column]:
+        """Ascending places, split where one does not continue the one before it."""
+        p = self.facts.places
+        same = np.diff(self.facts.branch_of(places)) == 0
+        for words, meta in ((p.kernel, p.kernel_meta), (p.user, p.user_meta)):
+            flag_bits = words[places] & _FLAGS
+            same &= (np.diff(flag_bits) == 0) & (np.diff(meta[places]) == 0)
+        size = np.maximum(
+            self.facts.sizes(p.kernel_meta[places]), self.facts.sizes(p.user_meta[places])
+        ).astype(np.uint64)
+        same &= np.diff(p.va[places]) == size[:-1]
+        return np.split(places, np.flatnonzero(~same) + 1)
 
     def _isolated(self, place: int) -> bool:
         return bool(self.facts.is_isolated(np.array([place]))[0])

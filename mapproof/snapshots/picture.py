@@ -9,9 +9,9 @@ import numpy as np
 from mapproof.model.machine.geometry import PAGE_SHIFT
 
 from .audit import Audit, Finding
+from .image import Root
 from .offences import Mapping, describe_size, flags, offences
 from .report import mapping_text
-from .walk import Root
 
 if TYPE_CHECKING:
     from ..pictures.drawing import Graph

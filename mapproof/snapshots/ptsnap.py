@@ -1,8 +1,8 @@
 """The PTSNAP1 format: the page tables of a machine in some twenty kilobytes.
 
-After decompression with xz: ``PTSNAP1`` and a newline, the length of the header and the number of pages as
-u32le, the header as JSON, the frame numbers as u64le in ascending order, the pages.  An uncompressed file
-is taken as well.
+After decompression with xz: ``PTSNAP1`` and a newline, the length of the header and the number of
+pages as u32le, the header as JSON, the frame numbers as u64le in ascending order, the pages.  An
+uncompressed file is taken as well.
 """
 
 from __future__ import annotations

@@ -49,13 +49,13 @@ def vmas(image: Image) -> dict[str, Vmas]:
     found: dict[str, Vmas] = {}
     for root in image.roots:
         for name in root.names:
-            pid = name.rpartition(":")[2]
-            if pid.isdigit() and int(pid) in rows and int(pid) != _REPORTER:
-                starts, ends, rights = zip(*sorted(rows[int(pid)]), strict=True)
+            number = name.rpartition(":")[2]
+            if number.isdecimal() and int(number) in rows and int(number) != _REPORTER:
+                starts, ends, allowed = zip(*sorted(rows[int(number)]), strict=True)
                 found[name] = Vmas(
                     np.array(starts, np.uint64),
                     np.array(ends, np.uint64),
-                    np.array(rights, np.uint8),
+                    np.array(allowed, np.uint8),
                 )
     return found
 

@@ -138,9 +138,7 @@ def _figures(found: Statistics) -> Iterator[str]:
         )
     yield f"frames that several 4K leaves map: {found.aliased}"
     user, kernel = found.writable_code
-    yield f"writable and executable: {counted(kernel, 'kernel leaf')}, {counted(user, 'user leaf')}".replace(
-        "leafs", "leaves"
-    )
+    yield f"leaves that are writable and executable: {kernel} of the kernel half, {user} of user halves"
     for region, size in found.shown.items():
         yield f"in user tables of {region}: {describe_size(size)}"
 

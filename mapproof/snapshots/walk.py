@@ -33,14 +33,11 @@ _PRESENT = np.uint64(PageBit.PRESENT.mask)
 
 @dataclass(frozen=True)
 class AddressSpace:
-    """A kernel root with its user root, or a root that serves both modes."""
+    """A kernel root with its user root, or a root that serves both modes; ``title`` says whose it is."""
 
     kernel: Root
     user: Root | None
-
-    @property
-    def title(self) -> str:
-        return self.kernel.title
+    title: str
 
     @property
     def is_init(self) -> bool:
@@ -172,10 +169,10 @@ class Walk:
         self.most_leaves = most_leaves
         self._problems: Counter[str] = Counter()
         self._examples: dict[str, str] = {}
-        self.spaces = _address_spaces(image.roots)
         self.top: dict[int, Column] = {r.pa: self._top_entries(r) for r in image.roots}
         self._tables = self._find_tables()
         self._counts = self._count_leaves()
+        self.spaces = self._address_spaces(image.roots)
 
     @property
     def problems(self) -> list[str]:
@@ -189,6 +186,22 @@ class Walk:
         if number:
             self._problems[what] += number
             self._examples.setdefault(what, example)
+
+    def _address_spaces(self, roots: list[Root]) -> list[AddressSpace]:
+        by_pa = {root.pa: root for root in roots}
+        user = np.array(self.geometry.pgd_slots(self.geometry.region("user")))
+        found = []
+        for root in roots:
+            if root.kind == "user":
+                continue
+            title = root.title
+            # The only mm without a page of its own, most of the time, is the one that patches text.
+            mine = self.top[root.pa][user].tolist()
+            if not root.names and root.kind == "kernel" and not any(map(self.entry_leaves, mine)):
+                title = "poking_mm?"
+            other = None if root.pair is None else by_pa[root.pair]
+            found.append(AddressSpace(root, other, title))
+        return found
 
     # Tables.
 
@@ -378,8 +391,8 @@ class Walk:
         return found
 
     def kernel_entries(self, root: Root) -> Column:
-        """Entries for kernel addresses at the level at which processes have copies of them: of PAE tables
-        the PMD page of the last top-level entry, else the top level itself."""
+        """Entries for kernel addresses at the level at which processes have copies of them: of PAE
+        tables the PMD page of the last top-level entry, else the top level itself."""
         first = self._kernel_slots.start
         if self.geometry.levels[0].rights:
             return self.top[root.pa][first:]
@@ -493,12 +506,3 @@ class Walk:
 
 def _frame_mask(pieces: tuple[tuple[int, int, int], ...]) -> int:
     return sum(((1 << bits) - 1) << low for low, bits, _ in pieces)
-
-
-def _address_spaces(roots: list[Root]) -> list[AddressSpace]:
-    by_pa = {root.pa: root for root in roots}
-    return [
-        AddressSpace(root, None if root.pair is None else by_pa[root.pair])
-        for root in roots
-        if root.kind != "user"
-    ]

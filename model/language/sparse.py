@@ -201,7 +201,8 @@ def evaluate(prop: Property[Any], reading: Reading, most_examples: int = 100_000
     """Evaluate an ``always`` property on a state.
 
     An instance counts as checked if the premises of the property hold for it and, where the property is
-    about entries that mostly are not there, one of those it concludes something of is.  Raises Unreadable.
+    about entries that mostly are not there, one of those it concludes something of is.
+    Raises Unreadable.
     """
     return _Evaluation(prop, reading).found(most_examples)
 
