@@ -134,13 +134,12 @@ class _Told:
         """Ascending places, split where one does not continue the one before it."""
         p = self.facts.places
         same = np.diff(self.facts.branch_of(places)) == 0
+        size = np.zeros(len(places), np.int64)
         for words, meta in ((p.kernel, p.kernel_meta), (p.user, p.user_meta)):
             flag_bits = words[places] & _FLAGS
             same &= (np.diff(flag_bits) == 0) & (np.diff(meta[places]) == 0)
-        size = np.maximum(
-            self.facts.sizes(p.kernel_meta[places]), self.facts.sizes(p.user_meta[places])
-        ).astype(np.uint64)
-        same &= np.diff(p.va[places]) == size[:-1]
+            size = np.maximum(size, self.facts.sizes(meta[places]) * (words[places] != 0))
+        same &= np.diff(p.va[places]) == size[:-1].astype(np.uint64)
         return np.split(places, np.flatnonzero(~same) + 1)
 
     def _isolated(self, place: int) -> bool:
