@@ -39,6 +39,7 @@ def run(
     figures: bool,
     graph: Path | None,
     save: str | None,
+    registers: str | None,
     echo: Callable[[str], None] = click.echo,
 ) -> int:
     """Audit one snapshot, or compare two; returns the exit code."""
@@ -52,7 +53,10 @@ def run(
     if save is not None and len(snapshots) > 1:
         raise DesignError("--save takes one snapshot")
     properties = chosen_properties(about_snapshots(Catalog().library), only, skip)
-    audits = [audit(read_image(Path(name)), properties) for name in snapshots]
+    audits = [
+        audit(read_image(Path(name), Path(registers) if registers else None), properties)
+        for name in snapshots
+    ]
     if len(audits) == 2:
         found = difference(audits[0], audits[1])
         document = json.loads(audit_json(audits)) if as_json else {}

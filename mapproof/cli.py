@@ -696,6 +696,11 @@ def export(target: str, kind: str, sizes: dict[str, int], output: Path | None) -
 @click.option("--all", "every", is_flag=True, help="List all violating mappings.")
 @click.option("--figures", is_flag=True, help="Show what is mapped where, and how.")
 @click.option("--save", metavar="F", help="Write what was read as a compact snapshot, F.ptsnap.xz.")
+@click.option(
+    "--registers",
+    metavar="F",
+    help="SNAPSHOT is raw memory; F has CR3 and CR4, as QEMU prints them.",
+)
 @_JSON
 @_GRAPH
 def audit(
@@ -705,12 +710,13 @@ def audit(
     every: bool,
     figures: bool,
     save: str | None,
+    registers: str | None,
     as_json: bool,
     graph: Path | None,
 ) -> int:
     """Evaluate properties on the page tables of a real kernel, or compare two snapshots.
 
-    SNAPSHOT is a .ptsnap file, compressed or not.
+    SNAPSHOT is a .ptsnap file, an ELF or compressed kdump dump, or /proc/kcore.
 
     Exit codes: 0 every property holds, 1 one is violated, 2 no snapshot, 3 some tables are unreadable.
     """
@@ -726,6 +732,7 @@ def audit(
             figures=figures,
             graph=graph,
             save=save,
+            registers=registers,
         )
     )
 

@@ -10,7 +10,7 @@ from mapproof.catalog import Catalog
 from mapproof.model.language import Property
 from mapproof.snapshots.audit import Audit, about_snapshots, audit
 from mapproof.snapshots.image import Image
-from mapproof.snapshots.ptsnap import read_ptsnap
+from mapproof.snapshots.readers import read_image
 
 FOLDER = Path(__file__).parent / "snapshots"
 NAMES = ("amd64_pti", "amd64_nopti", "amd64_pti_auto_global", "i386_pae_pti", "amd64_pti_seeded")
@@ -22,7 +22,7 @@ def path_of(name: str) -> Path:
 
 @cache
 def image_of(name: str) -> Image:
-    return read_ptsnap(path_of(name))
+    return read_image(path_of(name))
 
 
 @cache

@@ -26,18 +26,6 @@ _XZ: Final = b"\xfd7zXZ\x00"
 _XZ_MEMORY: Final = 256 << 20
 
 
-def read_ptsnap(path: Path) -> Image:
-    """Read a snapshot.  Raises BadSnapshot."""
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise BadSnapshot(f"{path}: cannot read it: {error.strerror or error}") from None
-    try:
-        return decode_ptsnap(data)
-    except BadSnapshot as error:
-        raise BadSnapshot(f"{path}: {error}") from None
-
-
 def decode_ptsnap(data: bytes) -> Image:
     """The snapshot in the bytes of a file.  Raises BadSnapshot."""
     if data.startswith(_XZ):

@@ -45,6 +45,8 @@ def _heading(audit: Audit) -> Iterator[str]:
         f"  {counted(spaces, 'address space')}, {counted(roots, 'root')}, "
         f"{counted(len(image.pages), 'table page')}, {counted(_leaves(audit), 'leaf')}"
     ).replace("leafs", "leaves")
+    for note in image.header.get("notes") or []:
+        yield from fold(str(note), "  ", "    ")
 
 
 def _leaves(audit: Audit) -> int:

@@ -425,6 +425,16 @@ class Walk:
         entries = self.image.pages.entries(int(place[0]), self.geometry.levels[depth].entry_bytes)
         return int(entries[slot])
 
+    def table_frames(self) -> set[int]:
+        """The frames of all table pages, roots too, whether they could be read or not."""
+        found = {root.pa >> PAGE_SHIFT for root in self.image.roots}
+        return found.union(*(tables.frames.tolist() for tables in self._tables))
+
+    def leaf_address(self, leaves: Leaves, number: int) -> int:
+        """The physical address that a leaf maps."""
+        level = self.levels[int(leaves.meta[number]) >> META_LEVEL]
+        return int(level.frames(leaves.word[number : number + 1])[0]) << PAGE_SHIFT
+
     # Branches and places.
 
     def branches(self) -> list[Branch]:

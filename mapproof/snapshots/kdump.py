@@ -1,0 +1,97 @@
+"""Compressed kdump files, as makedumpfile and QEMU write them (its IMPLEMENTATION file).
+
+Blocks of one page: the header, a sub-header, two bitmaps of frames of which the second says which are
+in the file, then a descriptor for each of those, then the pages, packed with zlib or not at all.  Pages
+packed with lzo, snappy or zstd are counted as unreadable: Python's standard library has none of these.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+
+from mapproof.model.machine.geometry import PAGE_SIZE
+
+from .elf import Dump
+from .image import BadSnapshot
+from .memory import PackedMemory, need
+
+MAGIC = b"KDUMP   "
+FLATTENED = b"makedumpfile\0"
+_ZLIB = 1
+_OTHERS = {2: "lzo", 4: "snappy", 0x20: "zstd"}
+_MOST_FRAMES = 1 << 32
+_MOST_BLOCKS = 1 << 18
+
+
+def read_kdump(path: Path) -> Dump:
+    """Read the headers and bitmaps of a compressed dump.  Raises BadSnapshot and OSError."""
+    file = path.open("rb")
+    head = need(file.read(PAGE_SIZE), PAGE_SIZE, "the header")
+    machine = head[12 + 4 * 65 : 12 + 5 * 65].split(b"\0")[0].decode("ascii", "replace")
+    wide = machine == "x86_64"
+    if not wide and machine not in ("i386", "i486", "i586", "i686"):
+        raise BadSnapshot(f"a kdump of machine {machine!r}, which is not x86")
+    block, sub_blocks, bitmap_blocks, most = struct.unpack_from("<4I", head, 428 if wide else 416)
+    if block != PAGE_SIZE:
+        raise BadSnapshot(f"a kdump with blocks of {block} bytes")
+    if not 0 < sub_blocks <= 1024 or not 0 < bitmap_blocks <= _MOST_BLOCKS:
+        raise BadSnapshot(
+            f"a kdump with a sub-header of {sub_blocks} and {bitmap_blocks} map blocks"
+        )
+    sub = need(os.pread(file.fileno(), PAGE_SIZE, PAGE_SIZE), PAGE_SIZE, "the sub-header")
+    if wide:
+        offset, size = struct.unpack_from("<QQ", sub, 32)
+        (most64,) = struct.unpack_from("<Q", sub, 96)
+    else:
+        offset, size = struct.unpack_from("<QI", sub, 20)
+        (most64,) = struct.unpack_from("<Q", sub, 72)
+    most = most64 if 0 < most64 < _MOST_FRAMES else most
+    half = bitmap_blocks * PAGE_SIZE // 2
+    start = (1 + sub_blocks) * PAGE_SIZE + half
+    bitmap = need(os.pread(file.fileno(), half, start), half, "the bitmap")
+    bits = np.unpackbits(np.frombuffer(bitmap, np.uint8), bitorder="little")
+    frames = np.flatnonzero(bits[:most])
+    table = (1 + sub_blocks + bitmap_blocks) * PAGE_SIZE
+    descriptors = os.pread(file.fileno(), 24 * len(frames), table)
+    unread: dict[str, int] = {}
+
+    def unpack(place: int) -> bytes | None:
+        found = _unpacked(file.fileno(), descriptors[place * 24 : place * 24 + 24])
+        if isinstance(found, bytes):
+            return found
+        unread[found] = unread.get(found, 0) + 1
+        memory.problems[:] = [f"{number} pages are {what}" for what, number in unread.items()]
+        return None
+
+    memory = PackedMemory(frames, unpack)
+    dump = Dump(memory, "x86_64" if wide else "i386")
+    if 0 < size <= 1 << 20 and offset < 1 << 63:
+        dump.vmcoreinfo = os.pread(file.fileno(), size, offset).decode("ascii", "replace")
+    return dump
+
+
+def _unpacked(file: int, descriptor: bytes) -> bytes | str:
+    """The page that a descriptor is about, or what is wrong with it."""
+    if len(descriptor) < 24:
+        return "cut off"
+    where, length, flags = struct.unpack_from("<QII", descriptor)
+    if length > PAGE_SIZE or where >= 1 << 62:
+        return "of a wrong length"
+    packed = os.pread(file, length, where)
+    if len(packed) < length:
+        return "cut off"
+    for flag, name in _OTHERS.items():
+        if flags & flag:
+            return f"packed with {name}"
+    page = packed
+    if flags & _ZLIB:
+        try:
+            page = zlib.decompressobj().decompress(packed, PAGE_SIZE + 1)
+        except zlib.error:
+            return "damaged"
+    return page if len(page) == PAGE_SIZE else "of a wrong length"
