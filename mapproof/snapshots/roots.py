@@ -27,7 +27,7 @@ from mapproof.model.machine.geometry import (
 )
 
 from .elf import Dump
-from .image import GEOMETRIES, BadSnapshot, Image, Root, TablePages, as_int
+from .image import GEOMETRIES, MOST_PHYSICAL, BadSnapshot, Image, Root, TablePages, as_int
 from .memory import Memory
 from .walk import IGNORED_IN_COPIES, Walk
 
@@ -62,7 +62,7 @@ class Machine:
     def number(self, key: str, base: int = 0) -> int | None:
         """A number of VMCOREINFO."""
         try:
-            return as_int(int(self.info[key], base))
+            return int(self.info[key], base)
         except (KeyError, ValueError):
             return None
 
@@ -77,8 +77,10 @@ class Machine:
         if va is None:
             return None
         if self.geometry.long_mode:
-            return va - _START_KERNEL + (self.number("NUMBER(phys_base)") or 0)
-        return va - _LOWMEM if va >= _LOWMEM else None
+            pa = va - _START_KERNEL + (self.number("NUMBER(phys_base)") or 0)  # may be negative
+        else:
+            pa = va - _LOWMEM
+        return as_int(pa, MOST_PHYSICAL)
 
     def top(self, pa: int) -> np.ndarray[Any, Any] | None:
         """The entries of a top-level table, None if it is not in the dump."""

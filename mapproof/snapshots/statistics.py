@@ -57,7 +57,7 @@ def statistics(facts: Facts) -> Statistics:
         rows = universe.chunk(start, start + CHUNK)
         weights = universe.weights(rows)
         assert weights is not None
-        region = facts.regions.of(p.va[rows])
+        region = facts.regions.of(p.va[rows]).astype(np.int64)
         words, meta = p.kernel[rows], p.kernel_meta[rows]
         there = words != 0
         keys = (words >> np.uint64(PageBit.PKEY_BIT0) & np.uint64(15)) * np.uint64(long_mode)
