@@ -15,6 +15,9 @@ from mapproof.snapshots.readers import read_image
 FOLDER = Path(__file__).parent / "snapshots"
 NAMES = ("amd64_pti", "amd64_nopti", "amd64_pti_auto_global", "i386_pae_pti", "amd64_pti_seeded")
 
+# Taken since, of the same kernel: the kernel image and the direct map moved; 5-level paging.
+OTHERS = ("amd64_kaslr", "amd64_la57")
+
 
 def path_of(name: str) -> Path:
     return FOLDER / f"{name}.ptsnap.xz"

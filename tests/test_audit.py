@@ -15,9 +15,10 @@ from mapproof.snapshots.audit import Audit, Finding, Status
 from mapproof.snapshots.image import Root
 from mapproof.snapshots.offences import Offence, offences
 from mapproof.snapshots.ptsnap import decode_ptsnap, encode_ptsnap
+from mapproof.snapshots.statistics import statistics
 from mapproof.snapshots.walk import IGNORED_IN_COPIES, META_LEVEL, Walk
 
-from .snapshot_files import FOLDER, NAMES, audit_of, image_of, path_of
+from .snapshot_files import FOLDER, NAMES, OTHERS, audit_of, image_of, path_of
 
 # Leaves, against QEMU's "info tlb".
 
@@ -51,7 +52,7 @@ def digest(walk: Walk, root: Root, known: dict[tuple[int, int], list[str]]) -> l
     return [len(lines), hashlib.sha256("\n".join(lines).encode()).hexdigest()]
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [*NAMES, *OTHERS])
 def test_every_leaf_of_every_root_is_qemus(name: str) -> None:
     oracle = json.loads((FOLDER / "oracle.json").read_text("utf-8"))[name]
     walk = audit_of(name).facts.walk
@@ -108,6 +109,17 @@ def test_both_numbers_of_every_invariant(name: str) -> None:
         found[row[1]] = "-" if done.status is Status.NOT_APPLICABLE else numbers
     assert found == {row[1]: row[2 + NAMES.index(name)] for row in ROWS}
     assert audit.problems == []
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_nothing_is_wrong_with_other_kernels(name: str) -> None:
+    audit = audit_of(name)
+    assert audit.violated == []
+    assert audit.problems == []
+    direct_map = audit.facts.regions.named("direct map")
+    assert direct_map is not None
+    user_regions = {r.region for r in statistics(audit.facts).rows}
+    assert {"direct map", "espfix", "cpu entry area", "kernel image"} < user_regions
 
 
 def test_what_needs_more_than_a_snapshot_is_listed_with_the_reason() -> None:

@@ -34,6 +34,7 @@ from .walk import IGNORED_IN_COPIES, Walk
 _START_KERNEL = 0xFFFF_FFFF_8000_0000  # __START_KERNEL_map
 _LOWMEM = 0xC000_0000
 _CR4_PAE, _CR4_LA57 = 5, 12
+_REAL_MODE = 1 << 20  # the kernel uses memory below for the real-mode trampoline alone
 _MOST_LIST = 1 << 16
 _SECTION_FLAGS = (1 << 6) - 1  # low bits of mem_section.section_mem_map
 _SCANNED = 1 << 10  # pages at once
@@ -138,6 +139,9 @@ class Machine:
         words = self.top(pa)
         if words is None:
             self.notes.append(f"the root at {pa:#x} is not in the dump")
+            return
+        if pa < _REAL_MODE:
+            yield Root(pa, "trampoline", ("trampoline_pgd",))
             return
         if self._is_firmwares(words):
             yield Root(pa, "boot")

@@ -3,8 +3,8 @@
 Address spaces share most of what they map, so the walk works on branches: a branch is a top-level entry
 of the kernel's table and the one of the user table at the same slot, and stands for all address spaces
 that have these two.  Below it each path through the tables is followed, level by level, all entries of a
-level at once.  Before a branch is walked, its leaves are counted from the bottom up; one with more than
-``MOST_LEAVES``, as tables that point back to themselves make them, is left out and named.
+level at once.  Before a branch is walked, its leaves are counted from the bottom up; one with far more
+than the tables have entries, as tables that point back to themselves make them, is left out and named.
 
 Bits are those of :mod:`mapproof.model.machine.words`; rights combine as in
 :func:`mapproof.model.machine.tables.path`.
@@ -24,6 +24,8 @@ from mapproof.model.machine.words import layout_of
 from .image import Image, Root, TablePages
 
 MOST_LEAVES = 1 << 26
+_ALWAYS = 1 << 22  # leaves that are walked whatever the number of tables
+_PER_TABLE = 1 << 11  # leaves beyond that: an entry of a shared table may count several times
 _TABLES_AT_ONCE = 1 << 11
 W, U, X = 1, 2, 4  # of a leaf's ``meta``; above them the number of the level
 META_LEVEL = 3
@@ -162,11 +164,10 @@ class _Tables:
 class Walk:
     """All leaves of an image, and what of the tables could not be read."""
 
-    def __init__(self, image: Image, most_leaves: int = MOST_LEAVES) -> None:
+    def __init__(self, image: Image) -> None:
         self.image = image
         self.geometry = image.geometry
         self.levels = [Bits(image.geometry, level) for level in image.geometry.levels]
-        self.most_leaves = most_leaves
         self._problems: Counter[str] = Counter()
         self._examples: dict[str, str] = {}
         self.top: dict[int, Column] = {r.pa: self._top_entries(r) for r in image.roots}
@@ -360,18 +361,6 @@ class Walk:
             new_rights[out] = level.rights(word, np.repeat(rights[part], count[part]))
         return new_va, new_words, new_rights
 
-    def leaves_of_root(self, root: Root) -> Leaves:
-        """All leaves of one root."""
-        found = [
-            self.leaves(slot, int(word))
-            for slot, word in enumerate(self.top[root.pa])
-            if word & _PRESENT
-        ]
-        if not found:
-            return self.leaves(0, 0)
-        columns = zip(*((f.va, f.word, f.meta) for f in found), strict=True)
-        return Leaves(*(np.concatenate(part) for part in columns))
-
     # Tables of the user half, and the kernel's entries.
 
     def user_tables(self) -> list[tuple[int, int]]:
@@ -466,13 +455,14 @@ class Walk:
 
     def places(self) -> Places:
         """Where leaves begin, for all branches that are not too large."""
+        most = min(MOST_LEAVES, max(_ALWAYS, _PER_TABLE * len(self.table_frames())))
         branches: list[Branch] = []
         sizes = 0.0
         for branch in self.branches():
             number = self.entry_leaves(branch.kernel)
             if branch.isolated and branch.user != branch.kernel:
                 number += self.entry_leaves(branch.user)
-            if sizes + number > self.most_leaves:
+            if sizes + number > most:
                 where = f"{self.geometry.show_va(self.geometry.address(branch.slot))} of "
                 where += self.spaces[branch.spaces[0]].title
                 self._complain("top-level entries lead to too many leaves", where)
