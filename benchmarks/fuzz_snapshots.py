@@ -1,9 +1,9 @@
 """Does any file make an audit crash?  ``python -m benchmarks.fuzz_snapshots [FILES] [SEED]``.
 
-Snapshots and dumps (5,000 unless said otherwise) with some bytes changed, or cut off, are audited.  A file
-may be refused with a message, or audited; what it must not do is raise anything else, take long or take
-much memory.  Half of the snapshots have their tables changed and not their header.  Printed are the
-outcomes, the longest time and the memory; at a crash the file is kept and the exit code is 1.
+Snapshots and dumps (5,000 unless said otherwise) with some bytes changed, or cut off, are audited.  A
+file may be refused with a message, or audited; what it must not do is raise anything else, take long
+or take much memory.  Half of the files have their tables changed and not their headers.  Printed are
+the outcomes, the longest time and the memory; at a crash the file is kept and the exit code is 1.
 """
 
 from __future__ import annotations

@@ -79,9 +79,10 @@ def kdump(image: Image) -> bytes:
     struct.pack_into("<4I", head, 428, PAGE_SIZE, 1, blocks, most)
     struct.pack_into("<QQ", sub, 32, data, len(info))
     struct.pack_into("<Q", sub, 96, most)
-    descriptors, pages = b"", info
-    for row in image.pages.content:
-        packed = zlib.compress(row.tobytes())
+    descriptors, pages = b"", bytes(info)
+    rows: list[bytes] = [row.tobytes() for row in image.pages.content]
+    for row in rows:
+        packed = zlib.compress(row)
         descriptors += struct.pack("<QIIQ", data + len(pages), len(packed), 1, 0)
         pages += packed
     return bytes(head + sub + bitmap + bitmap) + descriptors + pages
