@@ -88,6 +88,17 @@ def kdump(image: Image) -> bytes:
     return bytes(head + sub + bitmap + bitmap) + descriptors + pages
 
 
+def flattened(image: Image) -> bytes:
+    """The same in pieces, as QEMU writes it."""
+    data = kdump(image)
+    pieces = b"makedumpfile".ljust(16, b"\0") + struct.pack(">qq", 1, 1)
+    pieces = pieces.ljust(PAGE_SIZE, b"\0")
+    for start in range(0, len(data), 3000):
+        part = data[start : start + 3000].rstrip(b"\0") or b"\0"  # what is left out is zero
+        pieces += struct.pack(">qq", start, len(part)) + part
+    return pieces + struct.pack(">qq", -1, -1)
+
+
 def raw(image: Image, path: Path) -> None:
     """Physical memory from address 0 on; what is no table page is a hole in the file."""
     with path.open("wb") as file:

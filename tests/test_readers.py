@@ -33,7 +33,7 @@ def processes(image: Image) -> set[int]:
 
 
 @pytest.mark.parametrize("name", ["amd64_pti", "amd64_nopti", "amd64_pti_seeded"])
-@pytest.mark.parametrize("make", [dumps.elf, dumps.kdump])
+@pytest.mark.parametrize("make", [dumps.elf, dumps.kdump, dumps.flattened])
 def test_dumps_have_the_roots_and_the_tables(
     name: str, make: Callable[[Image], bytes], tmp_path: Path
 ) -> None:

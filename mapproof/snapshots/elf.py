@@ -74,7 +74,7 @@ def read_elf(path: Path) -> Dump:
         dump = Dump(FileMemory(path, segments), "x86_64" if machine == _X86_64 else "i386")
         for offset, size in notes:
             file.seek(offset)
-            _read_notes(file.read(min(size, _MOST_NOTES)), dump)
+            read_notes(file.read(min(size, _MOST_NOTES)), dump)
     return dump
 
 
@@ -90,7 +90,8 @@ def _from_section(file: object, ident: bytes, *, wide: bool) -> int:
     return int(number)
 
 
-def _read_notes(data: bytes, dump: Dump) -> None:
+def read_notes(data: bytes, dump: Dump) -> None:
+    """Add what ELF notes say to a dump."""
     at = 0
     while at + 12 <= len(data):
         name_size, size, _ = struct.unpack_from("<III", data, at)

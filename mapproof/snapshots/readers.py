@@ -29,10 +29,8 @@ def read_image(path: Path, registers: Path | None = None) -> Image:
             start = file.read(16)
         if start.startswith(elf.MAGIC):
             return image_of(elf.read_elf(path), path)
-        if start.startswith(kdump.MAGIC):
+        if start.startswith((kdump.MAGIC, kdump.FLATTENED)):
             return image_of(kdump.read_kdump(path), path)
-        if start.startswith(kdump.FLATTENED):
-            raise BadSnapshot("a flattened kdump: put it together with makedumpfile -R")
         return decode_ptsnap(path.read_bytes())
     except OSError as error:
         raise BadSnapshot(f"{error.filename or path}: cannot read it: {error.strerror}") from None

@@ -36,6 +36,7 @@ _LOWMEM = 0xC000_0000
 _CR4_PAE, _CR4_LA57 = 5, 12
 _REAL_MODE = 1 << 20  # the kernel uses memory below for the real-mode trampoline alone
 _MOST_LIST = 1 << 16
+_MOST_TRIED = 1 << 6
 _SECTION_FLAGS = (1 << 6) - 1  # low bits of mem_section.section_mem_map
 _SCANNED = 1 << 10  # pages at once
 _LEAST_KERNEL_ENTRIES = 3
@@ -121,14 +122,24 @@ class Machine:
             )
         pti = self.isolated(swapper if swapper is not None else from_cpus[0] & ~PAGE_SIZE)
         found = [] if swapper is None else [swapper]
-        found += [cr3 & ~PAGE_SIZE if pti else cr3 for cr3 in from_cpus]
-        found += self._listed(found[len(found) - len(from_cpus) :]) or self._alike(
-            found[0], pti=pti
-        )
+        running = [cr3 & ~PAGE_SIZE if pti else cr3 for cr3 in from_cpus]
+        found += [*running, *self._others([*found, *running], running, pti=pti)]
         roots: list[Root] = []
         for pa in dict.fromkeys(found):
             roots += self._root(pa, init=pa == swapper, pti=pti)
         return roots
+
+    def _others(self, known: list[int], running: list[int], *, pti: bool) -> list[int]:
+        """All other tables: by the kernel's list, from a table that a CPU runs on or else from any that
+        looks like one; or those that look so."""
+        listed = self._listed(running)
+        if listed:
+            return listed
+        alike = self._alike(known[0], pti=pti)
+        listed = self._listed([pa for pa in alike if pa not in known])
+        if not listed and self.geometry.levels[0].rights:
+            self.notes.append(_NOTE)
+        return listed or alike
 
     @property
     def _table_mask(self) -> int:
@@ -167,7 +178,8 @@ class Machine:
         base = self._page_base()
         if lru is None or not size or base is None:
             return []
-        for pa in start:
+        best: list[int] = []
+        for pa in start[:_MOST_TRIED]:
             found: list[int] = []
             head = node = base + (pa >> PAGE_SHIFT) * size + lru
             for _ in range(_MOST_LIST):
@@ -179,8 +191,9 @@ class Machine:
                     break
                 node = following
                 if node == head:
-                    return found
-        return []
+                    best = max(best, found, key=len)
+                    break
+        return best if len(best) > 1 else []
 
     def _page_base(self) -> int | None:
         """The address of ``struct page`` of frame 0: mem_map, or vmemmap by way of mem_section."""
@@ -225,7 +238,6 @@ class Machine:
         ours = self.top(init)
         if ours is None or not self.geometry.levels[0].rights:
             return []
-        self.notes.append(_NOTE)
         first = self.geometry.pgd_slots(self.geometry.region("user")).stop
         compared = np.arange(first, len(ours))
         ldt = self.geometry.pgd_slots(self.geometry.region("ldt"))
