@@ -13,6 +13,7 @@ Not covered: user pages that the program wants writable and executable; pages th
 from __future__ import annotations
 
 from mapproof.model.language import Bool, always, exists
+from mapproof.model.machine.halves import UserPages
 from mapproof.model.machine.snapshot import Region, Snapshot
 from mapproof.model.machine.sorts import Frame, Va
 
@@ -39,7 +40,7 @@ def no_user_page_is_global(s: Snapshot, va: Va) -> Bool:
 
 
 @always
-def user_pages_have_the_rights_of_their_vma(s: Snapshot, va: Va) -> Bool:
+def user_pages_have_the_rights_of_their_vma(s: UserPages, va: Va) -> Bool:
     """A user page is writable, or executable, only if its VMA is."""
     leaf = s.vma_known[va] & s.user[va].is_some & s.in_user_half[va]
     rights = s.user_w[va].implies(s.vma_w[va]) & s.user_x[va].implies(s.vma_x[va])

@@ -12,7 +12,8 @@ Not covered: what lies below the entries; page tables that hugetlbfs lets proces
 from __future__ import annotations
 
 from mapproof.model.language import Bool, always
-from mapproof.model.machine.snapshot import Slot, Snapshot
+from mapproof.model.machine.halves import KernelCopies, Slot
+from mapproof.model.machine.snapshot import Snapshot
 from mapproof.model.machine.sorts import Frame, Mm
 
 
@@ -24,7 +25,7 @@ def kernel_entries_are_init_mms(s: Snapshot, m: Mm, i: Slot) -> Bool:
 
 
 @always
-def user_tables_have_init_mms_kernel_entries(s: Snapshot, m: Mm, i: Slot) -> Bool:
+def user_tables_have_init_mms_kernel_entries(s: KernelCopies, m: Mm, i: Slot) -> Bool:
     """Kernel entries of a process's user tables equal those of init_mm's user tables."""
     other = s.process[m] & ~s.ldt_slot[i]
     return other.implies(s.user_copy[m, i] == s.user_copy[s.init_mm[()], i])

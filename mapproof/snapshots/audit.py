@@ -10,7 +10,7 @@ from typing import Any
 
 from mapproof.model.language import Property, State
 from mapproof.model.language.sparse import Found, Unreadable, evaluate
-from mapproof.model.machine.halves import Halves, TopLevelTables
+from mapproof.model.machine.halves import Halves, KernelCopies, TopLevelTables, UserPages
 from mapproof.model.machine.snapshot import Snapshot
 
 from .facts import Facts
@@ -60,7 +60,7 @@ class Audit:
 def about_snapshots(library: Iterable[Property[Any]]) -> list[Property[Any]]:
     """The properties of the library that are about a snapshot's state, and those about states that have
     more: these do not apply, and the audit says why."""
-    families = (Halves, TopLevelTables)
+    families = (Halves, TopLevelTables, UserPages, KernelCopies)
     return [
         p
         for p in library

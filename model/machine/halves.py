@@ -5,9 +5,9 @@ These are the parts that several systems have in common, and that can be read of
 
 from __future__ import annotations
 
-from ..language import Bool, Enumeration, Fun, Map, Opt, State
+from ..language import Bool, Enumeration, Fun, Map, Opt, Sort, State
 from .entries import Directory
-from .sorts import Frame, Pgd, PgdSlot, Pud, Va
+from .sorts import Frame, Mm, Pgd, PgdSlot, Pud, Va
 
 
 class Use(Enumeration):
@@ -50,3 +50,35 @@ class TopLevelTables(State):
     def is_pair(self, p: Pgd, q: Pgd) -> Bool:
         """The two pages are 8 KiB that belong together, of which the second is the user table."""
         return self.beside[p, q] & self.is_table(p) & (self.use[q] == Use.USER_COPY)
+
+
+class UserPages(State):
+    """user: what the tables of user mode map; user_w, user_x: as writable, as executable.  vma_known:
+    there is a VMA, and vma_w, vma_x are its rights."""
+
+    user: Map[Va, Opt[Frame]]
+    user_w: Map[Va, Bool]
+    user_x: Map[Va, Bool]
+    vma_known: Map[Va, Bool]
+    vma_w: Map[Va, Bool]
+    vma_x: Map[Va, Bool]
+    in_user_half: Fun[Va, Bool]
+
+
+class Slot(Sort):
+    """An entry of the level at which every process has a copy of the kernel's
+    (:meth:`.geometry.Geometry.sync_level`)."""
+
+
+class Word(Sort):
+    """The content of an entry, accessed and dirty bits apart, which hardware sets in every copy."""
+
+
+class KernelCopies(State):
+    """user_copy: the kernel entries of a process's user tables, at the level at which they are copied.
+    process: the mm is a process's, or one of the kernel's that is like one; init_mm is not."""
+
+    user_copy: Map[tuple[Mm, Slot], Opt[Word]]
+    process: Map[Mm, Bool]
+    ldt_slot: Fun[Slot, Bool]
+    init_mm: Fun[tuple[()], Mm]

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from ..language import Bool, Enumeration, Fun, Map, Opt, Sort, Var, exists
 from .entries import CacheType
-from .halves import Halves, TopLevelTables
+from .halves import Halves, KernelCopies, Slot, TopLevelTables, UserPages, Word
 from .sorts import Frame, Mm, Va
 
 
@@ -38,34 +38,22 @@ class Region(Enumeration):
     NONE: Region
 
 
-class Slot(Sort):
-    """An entry of the level at which every process has a copy of the kernel's
-    (:meth:`.geometry.Geometry.sync_level`)."""
-
-
-class Word(Sort):
-    """The content of an entry, accessed and dirty bits apart, which hardware sets in every copy."""
-
-
 class Extent(Sort):
     """Consecutive executable pages of one leaf of the user tables, all entry text or none."""
 
 
-class Snapshot(Halves, TopLevelTables):
-    """By place: which half it lies in and which region; whether its address space has user tables of its
+class Snapshot(Halves, TopLevelTables, UserPages, KernelCopies):
+    """By place: which region it lies in; whether its address space has user tables of its
     own (isolated) or is special; what all levels together allow at the leaf (w, u, x), its memory type.
     around: what the kernel's tables map at the place of a leaf of the user tables, if one leaf of theirs
     has all of it, with its rights."""
 
-    in_user_half: Fun[Va, Bool]
     region: Fun[Va, Region]
     isolated: Fun[Va, Bool]
     special: Fun[Va, Bool]
     kernel_w: Map[Va, Bool]
     kernel_u: Map[Va, Bool]
     kernel_x: Map[Va, Bool]
-    user_w: Map[Va, Bool]
-    user_x: Map[Va, Bool]
     user_u: Map[Va, Bool]
     around: Map[Va, Opt[Frame]]
     around_w: Map[Va, Bool]
@@ -87,9 +75,6 @@ class Snapshot(Halves, TopLevelTables):
     entry_text: Fun[Va, Bool]
     image: Fun[Va, Bool]
     whole_image_is_cloned: Var[Bool]
-    vma_known: Fun[Va, Bool]
-    vma_w: Fun[Va, Bool]
-    vma_x: Fun[Va, Bool]
     entry_text_only: Fun[Extent, Bool]
 
     # Frames.
@@ -101,10 +86,6 @@ class Snapshot(Halves, TopLevelTables):
     # Tables of the user half, by who reaches them; copies of the kernel's entries.
     user_table: Map[tuple[Frame, Mm], Bool]
     copy: Map[tuple[Mm, Slot], Opt[Word]]
-    user_copy: Map[tuple[Mm, Slot], Opt[Word]]
-    process: Fun[Mm, Bool]
-    ldt_slot: Fun[Slot, Bool]
-    init_mm: Fun[tuple[()], Mm]
 
     def mapped_as(self, f: Frame, *types: CacheType) -> Bool:
         """Some leaf maps the frame with one of these memory types."""
