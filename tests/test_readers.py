@@ -150,6 +150,10 @@ def test_lying_headers(header: object, message: str) -> None:
         b"\x7fELF",
         b"\x7fELF\x02\x01" + bytes(58),
         b"\x7fELF\x02\x01\x01" + bytes(9) + struct.pack("<HH", 4, 183) + bytes(44),
+        b"\x7fELF\x02\x01\x01"
+        + bytes(9)
+        + struct.pack("<HHIQQ", 4, 62, 1, 0, 1 << 63)
+        + struct.pack("<QIHHHHHH", 0, 0, 64, 56, 1, 0, 0, 0),
         b"KDUMP   " + bytes(8192),
         b"makedumpfile\0\0\0\0",
         b"\xfd7zXZ\x00" + bytes(100),

@@ -9,9 +9,10 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import BinaryIO
 
 from .image import BadSnapshot
-from .memory import FileMemory, Memory, need
+from .memory import FARTHEST, FileMemory, Memory, need
 
 MAGIC = b"\x7fELF"
 _X86_64, _I386 = 62, 3
@@ -56,8 +57,7 @@ def read_elf(path: Path) -> Dump:
             number = _from_section(file, ident, wide=wide)
         if not number or number > _MOST_HEADERS or entry < (56 if wide else 32):
             raise BadSnapshot(f"{number} program headers of {entry} bytes")
-        file.seek(table)
-        headers = need(file.read(entry * number), entry * number, "the program headers")
+        headers = need(_at(file, table, entry * number), entry * number, "the program headers")
         segments: list[tuple[int, int, int]] = []
         notes: list[tuple[int, int]] = []
         for i in range(number):
@@ -73,19 +73,24 @@ def read_elf(path: Path) -> Dump:
             raise BadSnapshot("a core dump without physical memory")
         dump = Dump(FileMemory(path, segments), "x86_64" if machine == _X86_64 else "i386")
         for offset, size in notes:
-            file.seek(offset)
-            read_notes(file.read(min(size, _MOST_NOTES)), dump)
+            read_notes(_at(file, offset, min(size, _MOST_NOTES)), dump)
     return dump
 
 
-def _from_section(file: object, ident: bytes, *, wide: bool) -> int:
+def _at(file: BinaryIO, offset: int, size: int) -> bytes:
+    """Bytes of a file, as far as there are any."""
+    if offset >= FARTHEST:
+        return b""
+    file.seek(offset)
+    return file.read(size)
+
+
+def _from_section(file: BinaryIO, ident: bytes, *, wide: bool) -> int:
     """The number of program headers, where it does not fit its field: sh_info of section 0."""
-    seek, read = file.seek, file.read  # type: ignore[attr-defined]
     (sections,) = (
         struct.unpack_from("<Q", ident, 40) if wide else struct.unpack_from("<I", ident, 32)
     )
-    seek(sections)
-    header = need(read(64), 44 if not wide else 48, "the section header")
+    header = need(_at(file, sections, 64), 44 if not wide else 48, "the section header")
     (number,) = struct.unpack_from("<I", header, 44 if wide else 28)
     return int(number)
 

@@ -20,7 +20,7 @@ from mapproof.model.machine.geometry import PAGE_SIZE
 
 from .elf import Dump, read_notes
 from .image import BadSnapshot
-from .memory import PackedMemory, need
+from .memory import FARTHEST, PackedMemory, need
 
 MAGIC = b"KDUMP   "
 FLATTENED = b"makedumpfile\0"  # how QEMU writes it: pieces of the file, each with its place
@@ -86,9 +86,9 @@ def read_kdump(path: Path) -> Dump:
 
     memory = PackedMemory(frames, unpack)
     dump = Dump(memory, "x86_64" if wide else "i386")
-    if 0 < notes_size <= _MOST_NOTES and notes < 1 << 62:
+    if 0 < notes_size <= _MOST_NOTES and notes < FARTHEST:
         read_notes(read(notes_size, notes), dump)
-    if 0 < size <= _MOST_NOTES and offset < 1 << 62:
+    if 0 < size <= _MOST_NOTES and offset < FARTHEST:
         dump.vmcoreinfo = read(size, offset).decode("ascii", "replace")
     return dump
 
@@ -98,7 +98,7 @@ def _unpacked(read: Read, descriptor: bytes) -> bytes | str:
     if len(descriptor) < 24:
         return "cut off"
     where, length, flags = struct.unpack_from("<QII", descriptor)
-    if length > PAGE_SIZE or where >= 1 << 62:
+    if length > PAGE_SIZE or where >= FARTHEST:
         return "of a wrong length"
     packed = read(length, where)
     if len(packed) < length:

@@ -14,6 +14,8 @@ from mapproof.model.machine.geometry import PAGE_SHIFT, PAGE_SIZE
 
 from .image import MOST_PHYSICAL, BadSnapshot, TablePages
 
+FARTHEST = 1 << 62  # no file is so long
+
 
 class Memory(TablePages, ABC):
     """Physical memory; pages are asked for by frame, as :class:`.image.TablePages` are."""
@@ -69,6 +71,9 @@ class FileMemory(Memory):
         self._segments: list[tuple[int, int, int]] = []
         for pa, offset, length in sorted(segments):
             if pa >= MOST_PHYSICAL or length <= 0:
+                continue
+            if offset >= FARTHEST or length >= FARTHEST:
+                self.problems.append(f"the memory at {pa:#x} lies beyond the end of any file")
                 continue
             there = length if size is None else min(length, max(size - offset, 0))
             if there < length:

@@ -12,7 +12,7 @@ reading does not know, raises :class:`Unreadable`.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import product
 from typing import Any, TypeAlias
@@ -120,11 +120,12 @@ class Values(Relation):
     """A column with a value for each element 0, 1, ... of its only key, or a function that makes one
     for the elements asked for."""
 
-    column: Any
+    column: Column | Callable[[Column], Column]
 
     def at(self, *keys: Column) -> Column:
-        made: Column = self.column(keys[0]) if callable(self.column) else self.column[keys[0]]
-        return made
+        if isinstance(self.column, np.ndarray):
+            return np.asarray(self.column[keys[0]])
+        return self.column(keys[0])
 
 
 @dataclass
@@ -390,11 +391,11 @@ class _Evaluation:
         self, variables: tuple[Node, ...], body: Node, rows: Mapping[Node, Column]
     ) -> Column:
         """Whether the body holds for some values of the variables."""
-        large = [v for v in variables if self._many(v)]
-        if large:
-            if len(variables) > 1:
+        first, *others = variables
+        if any(map(self._many, variables)):
+            if others:
                 raise Unreadable(f"several variables under one quantifier: {body!r}")
-            return self._related(variables[0], body, rows)
+            return self._related(first, body, rows)
         size = len(next(iter(rows.values()), (0,)))
         found = np.zeros(size, bool)
         for values in product(*(self._elements(v) for v in variables)):
