@@ -12,11 +12,12 @@ from click.testing import CliRunner
 
 from mapproof.cli import main
 from mapproof.snapshots.audit import Audit, Finding, Status
+from mapproof.snapshots.bits import COMPARED_IN_COPIES
 from mapproof.snapshots.image import Root
 from mapproof.snapshots.offences import Offence, offences
 from mapproof.snapshots.ptsnap import decode_ptsnap, encode_ptsnap
 from mapproof.snapshots.statistics import statistics
-from mapproof.snapshots.walk import IGNORED_IN_COPIES, META_LEVEL, Walk
+from mapproof.snapshots.walk import META_LEVEL, Walk
 
 from .snapshot_files import FOLDER, NAMES, OTHERS, audit_of, image_of, path_of
 
@@ -44,7 +45,7 @@ def lines_of(walk: Walk, slot: int, word: int) -> list[str]:
 def digest(walk: Walk, root: Root, known: dict[tuple[int, int], list[str]]) -> list[object]:
     lines: list[str] = []
     for slot, word in enumerate(walk.top[root.pa].tolist()):
-        key = slot, word & int(IGNORED_IN_COPIES)
+        key = slot, word & int(COMPARED_IN_COPIES)
         if key not in known:
             known[key] = lines_of(walk, slot, word)
         lines += known[key]

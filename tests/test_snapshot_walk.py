@@ -14,8 +14,9 @@ from mapproof.model.machine.geometry import GEOMETRIES, PAGE_SHIFT, Geometry
 from mapproof.model.machine.sorts import Pgd, Va
 from mapproof.model.machine.tables import walk
 from mapproof.model.machine.words import decode
+from mapproof.snapshots.bits import Bits, U, W, X
 from mapproof.snapshots.image import Image, Root, table_pages
-from mapproof.snapshots.walk import META_LEVEL, Bits, U, W, Walk, X
+from mapproof.snapshots.walk import META_LEVEL, Walk
 
 from .test_machine import MACHINES
 

@@ -19,11 +19,12 @@ from mapproof.model.language.sparse import (
 )
 from mapproof.model.machine.entries import CacheType
 
+from .bits import U, W, X
 from .frames import ascending_bin
 from .image import Image
 from .regions import Regions
 from .relations import Mapped, PlaceUniverse
-from .walk import META_LEVEL, U, W, Walk, X
+from .walk import META_LEVEL, Walk
 
 TYPES = np.array(
     [

@@ -9,12 +9,13 @@ import numpy as np
 from mapproof.model.language.sparse import Column, Relation, Unreadable
 from mapproof.model.machine.geometry import PAGE_SHIFT
 
+from .bits import W, X
 from .frames import MOST_FRAMES, Runs, runs_of
 from .image import MOST_PHYSICAL, as_int
 from .leaf_facts import LeafFacts
 from .records import secret_frames, vmas
 from .relations import FrameSet, SparseValues
-from .walk import META_LEVEL, W, X
+from .walk import META_LEVEL
 
 
 class RecordFacts(LeafFacts):

@@ -11,8 +11,8 @@ import numpy as np
 from mapproof.model.language.sparse import Column
 from mapproof.model.machine.geometry import PAGE_SHIFT
 
+from .bits import W, X
 from .image import MOST_PHYSICAL, Image, as_int
-from .walk import W, X
 
 _PAGEMAP_PRESENT = 1 << 63
 _PAGEMAP_FRAME = (1 << 55) - 1

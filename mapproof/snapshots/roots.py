@@ -26,10 +26,11 @@ from mapproof.model.machine.geometry import (
     Geometry,
 )
 
+from .bits import COMPARED_IN_COPIES
 from .elf import Dump
 from .image import GEOMETRIES, MOST_PHYSICAL, BadSnapshot, Image, Root, TablePages, as_int
 from .memory import Memory
-from .walk import IGNORED_IN_COPIES, Walk
+from .walk import Walk
 
 _START_KERNEL = 0xFFFF_FFFF_8000_0000  # __START_KERNEL_map
 _LOWMEM = 0xC000_0000
@@ -175,7 +176,7 @@ class Machine:
     def _listed(self, start: list[int]) -> list[int]:
         """The tables on pgd_list, from one that is on it; none if the list cannot be followed."""
         lru, size = self.number("OFFSET(page.lru)"), self.number("SIZE(page)")
-        base = self._page_base()
+        base = self.page_base()
         if lru is None or not size or base is None:
             return []
         best: list[int] = []
@@ -195,7 +196,7 @@ class Machine:
                     break
         return best if len(best) > 1 else []
 
-    def _page_base(self) -> int | None:
+    def page_base(self) -> int | None:
         """The address of ``struct page`` of frame 0: mem_map, or vmemmap by way of mem_section."""
         flat = self.symbol("mem_map")
         if flat is not None:
@@ -246,13 +247,13 @@ class Machine:
         ]
         if len(compared) < _LEAST_KERNEL_ENTRIES:
             return []
-        wanted = ours[compared] & IGNORED_IN_COPIES
+        wanted = ours[compared] & COMPARED_IN_COPIES
         found: list[int] = []
         for start, number in self.memory.known_frames():
             for frame in range(start, start + number, _SCANNED):
                 frames = np.arange(frame, min(frame + _SCANNED, start + number))
                 words = self.memory.entries(frames, self.geometry.levels[0].entry_bytes)
-                same = ((words[:, compared] & IGNORED_IN_COPIES) == wanted).all(axis=1)
+                same = ((words[:, compared] & COMPARED_IN_COPIES) == wanted).all(axis=1)
                 found += (frames[same] << PAGE_SHIFT).tolist()
         return [pa for pa in found if not (pti and pa & PAGE_SIZE)]
 
@@ -303,6 +304,9 @@ def image_of(dump: Dump, path: Path) -> Image:
     content = np.frombuffer(b"".join(p for _, p in good), np.uint8).reshape(-1, PAGE_SIZE)
     tables = TablePages(np.array([f for f, _ in good], np.int64), content)
     values = _values(walk)
+    pages_of_frames = machine.page_base()
+    if machine.geometry.long_mode and pages_of_frames is not None:
+        values["vmemmap_base"] = pages_of_frames
     if values:
         header["values"] = values
     return Image(header, machine.geometry, tables, roots, list(dump.memory.problems))

@@ -11,10 +11,10 @@ from mapproof.model.language.sparse import NONE, Column, Relation, Single, Unrea
 from mapproof.model.machine.geometry import LDT_SLOT_STRIDE, PAGE_SHIFT, PAGE_SIZE
 from mapproof.model.machine.snapshot import Region
 
+from .bits import U, W, X
 from .image import MOST_PHYSICAL, Root, as_int
 from .leaf_facts import LeafFacts
 from .relations import PlaceUniverse, SparseValues
-from .walk import U, W, X
 
 
 class ShadowFacts(LeafFacts):

@@ -12,8 +12,9 @@ from mapproof.model.machine.geometry import PAT, PageBit
 from mapproof.model.machine.snapshot import Region
 from mapproof.model.machine.sorts import Va
 
+from .bits import W, X
 from .facts import Facts
-from .walk import META_LEVEL, W, X
+from .walk import META_LEVEL
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,9 @@ import numpy as np
 from mapproof.model.language.sparse import NONE, Column, Relation, Single, Table, Unreadable, Values
 from mapproof.model.machine.halves import Use
 
+from .bits import COMPARED_IN_COPIES
 from .image import Root
 from .leaf_facts import TYPES, LeafFacts
-from .walk import IGNORED_IN_COPIES
 
 
 class TableFacts(LeafFacts):
@@ -86,7 +86,7 @@ class TableFacts(LeafFacts):
             for mine, root in zip(words, (space.kernel, space.user), strict=True):
                 if root is not None:
                     slots, found = _nonzero(self.walk.kernel_entries(root))
-                    kept = (found & IGNORED_IN_COPIES).tolist()
+                    kept = (found & COMPARED_IN_COPIES).tolist()
                     mine += [(number, s, w) for s, w in zip(slots.tolist(), kept, strict=True)]
         numbers = {w: i for i, w in enumerate(sorted({w for half in words for *_, w in half}))}
         tables = []

@@ -5,9 +5,6 @@ of the kernel's table and the one of the user table at the same slot, and stands
 that have these two.  Below it each path through the tables is followed, level by level, all entries of a
 level at once.  Before a branch is walked, its leaves are counted from the bottom up; one with far more
 than the tables have entries, as tables that point back to themselves make them, is left out and named.
-
-Bits are those of :mod:`mapproof.model.machine.words`; rights combine as in
-:func:`mapproof.model.machine.tables.path`.
 """
 
 from __future__ import annotations
@@ -18,19 +15,16 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from mapproof.model.language.sparse import Column
-from mapproof.model.machine.geometry import PAGE_SHIFT, Geometry, Level, PageBit
-from mapproof.model.machine.words import layout_of
+from mapproof.model.machine.geometry import PAGE_SHIFT
 
+from .bits import COMPARED_IN_COPIES, PRESENT, Bits, U, W, X
 from .image import Image, Root, TablePages
 
 MOST_LEAVES = 1 << 26
 _ALWAYS = 1 << 22  # leaves that are walked whatever the number of tables
 _PER_TABLE = 1 << 11  # leaves beyond that: an entry of a shared table may count several times
 _TABLES_AT_ONCE = 1 << 11
-W, U, X = 1, 2, 4  # of a leaf's ``meta``; above them the number of the level
-META_LEVEL = 3
-IGNORED_IN_COPIES = ~np.uint64(PageBit.ACCESSED.mask | PageBit.DIRTY.mask)
-_PRESENT = np.uint64(PageBit.PRESENT.mask)
+META_LEVEL = 3  # of a leaf's ``meta``: the rights below, the number of the level above
 
 
 @dataclass(frozen=True)
@@ -82,68 +76,6 @@ class Places:
     user: Column
     kernel_meta: Column
     user_meta: Column
-
-
-class Bits:
-    """The masks of the entries of one level."""
-
-    def __init__(self, geometry: Geometry, level: Level) -> None:
-        self.level = level
-        self.last = level is geometry.levels[-1]
-        large = layout_of(geometry, level, large=level.leaf and not self.last)
-        small = layout_of(geometry, level, large=False)
-        self.ps = np.uint64(large.large)
-        self.table_frame = np.uint64(_frame_mask(small.pfn))
-        leaf = small if self.last else large
-        self.pieces = leaf.pfn
-        self.reserved_leaf = np.uint64(leaf.reserved)
-        # The top level of PAE reserves the accessed bit, but emulators set it all the same.
-        accessed = 0 if level.rights else PageBit.ACCESSED.mask
-        self.reserved_table = np.uint64(small.reserved & ~accessed)
-        self.flags = leaf.flags
-        self.pat = leaf.pat
-
-    def has(self, words: Column, flag: str) -> Column:
-        """The bit of that name; an entry of this level may not have one."""
-        mask = self.flags.get(flag)
-        if mask is None:
-            return np.zeros(len(words), bool)
-        return np.asarray((words & np.uint64(mask)) != 0)
-
-    def is_leaf(self, words: Column) -> Column:
-        """Of present entries: those that map a page."""
-        if self.last:
-            return np.ones(len(words), bool)
-        return np.asarray((words & self.ps) != 0)
-
-    def frames(self, words: Column) -> Column:
-        """The first frame of the page that leaves map."""
-        found = np.zeros(len(words), np.uint64)
-        for low, bits, place in self.pieces:
-            mask = np.uint64((1 << bits) - 1)
-            found |= (words >> np.uint64(low) & mask) << np.uint64(place)
-        return found.astype(np.int64)
-
-    def tables(self, words: Column) -> Column:
-        """The frame of the table that other entries point to."""
-        return ((words & self.table_frame) >> np.uint64(PAGE_SHIFT)).astype(np.int64)
-
-    def types(self, words: Column) -> Column:
-        """The index of the memory type of leaves."""
-        found = np.zeros(len(words), np.uint8)
-        for place, mask in enumerate(self.pat):
-            found |= ((words & np.uint64(mask)) != 0).astype(np.uint8) << np.uint8(place)
-        return found
-
-    def rights(self, words: Column, above: Column) -> Column:
-        """What is left of the rights of the levels above."""
-        if not self.level.rights:
-            return above
-        here = np.full(len(words), 0, np.uint8)
-        here |= self.has(words, "writable").astype(np.uint8) * np.uint8(W)
-        here |= self.has(words, "user").astype(np.uint8) * np.uint8(U)
-        here |= (~self.has(words, "nx")).astype(np.uint8) * np.uint8(X)
-        return here & above
 
 
 @dataclass
@@ -224,7 +156,7 @@ class Walk:
         """Each level's table pages below the top, with their present entries."""
         found: list[_Tables] = []
         words = np.concatenate([*self.top.values(), np.zeros(0, np.uint64)])
-        words = words[(words & _PRESENT) != 0]
+        words = words[(words & PRESENT) != 0]
         bad = self._reserved(self.levels[0], words)
         self._complain(
             "top-level entries have reserved bits set", f"{words[bad][:1]}", int(bad.sum())
@@ -256,7 +188,7 @@ class Walk:
         for start in range(0, len(readable), _TABLES_AT_ONCE):
             some = readable[start : start + _TABLES_AT_ONCE]
             entries = pages.entries(at[some], level.level.entry_bytes)
-            table, slot = np.nonzero(entries & _PRESENT)
+            table, slot = np.nonzero(entries & PRESENT)
             word = entries[table, slot]
             bad = self._reserved(level, word)
             if bad.any():
@@ -369,7 +301,7 @@ class Walk:
         found: list[tuple[int, int]] = []
         for number, space in enumerate(self.spaces):
             words = self.top[space.kernel.pa][slots]
-            words = words[(words & _PRESENT) != 0]
+            words = words[(words & PRESENT) != 0]
             words = words[~self._reserved(self.levels[0], words)]
             for level, tables in zip(self.levels, self._tables, strict=False):
                 frames = np.unique(level.tables(words[~level.is_leaf(words)]))
@@ -388,7 +320,7 @@ class Walk:
         word = self.top[root.pa][first : first + 1]
         level = self.geometry.levels[1]
         place, there = self.image.pages.places(self.levels[0].tables(word))
-        if not (word & _PRESENT)[0] or not there[0]:
+        if not (word & PRESENT)[0] or not there[0]:
             return np.zeros(level.entries, np.uint64)
         return self.image.pages.entries(int(place[0]), level.entry_bytes)
 
@@ -440,9 +372,9 @@ class Walk:
         for number, space in enumerate(self.spaces):
             kernel = self.top[space.kernel.pa]
             user = self.top[space.user.pa] if space.user else kernel
-            present = np.flatnonzero((kernel | user) & _PRESENT)
+            present = np.flatnonzero((kernel | user) & PRESENT)
             for slot in present.tolist():
-                k, u = int(kernel[slot] & IGNORED_IN_COPIES), int(user[slot] & IGNORED_IN_COPIES)
+                k, u = int(kernel[slot] & COMPARED_IN_COPIES), int(user[slot] & COMPARED_IN_COPIES)
                 isolated, special = space.user is not None, space.kernel.special
                 mine = number if slot in own else -1
                 key = (slot, k, u, isolated, special, mine)
@@ -502,7 +434,3 @@ class Walk:
                 column[np.searchsorted(va, side.va)] = source
                 columns.append(column)
         return columns
-
-
-def _frame_mask(pieces: tuple[tuple[int, int, int], ...]) -> int:
-    return sum(((1 << bits) - 1) << low for low, bits, _ in pieces)
