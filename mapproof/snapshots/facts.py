@@ -12,11 +12,15 @@ from typing import Any
 
 from mapproof.model.language.nodes import Component
 from mapproof.model.language.sparse import Count, Relation, Universe, Unreadable
+from mapproof.model.machine.snapshot import Snapshot
 
 from .record_facts import RecordFacts
 from .relations import PlaceUniverse, Weighted
 from .shadow_facts import ShadowFacts
 from .table_facts import TableFacts
+
+
+_KNOWN = frozenset(Snapshot().components())
 
 
 class Facts(ShadowFacts, RecordFacts, TableFacts):
@@ -40,6 +44,8 @@ class Facts(ShadowFacts, RecordFacts, TableFacts):
         return self._universes[name]
 
     def relation(self, component: Component) -> Relation:
+        if component not in _KNOWN:  # another design's map may have the same name
+            raise Unreadable(_unknown(component))
         maker = getattr(self, f"read_{component.name}", None)
         if maker is None and component.name.startswith("pgd."):
             return self.top_bits(component.name.removeprefix("pgd."))
