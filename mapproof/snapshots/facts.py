@@ -19,7 +19,6 @@ from .relations import PlaceUniverse, Weighted
 from .shadow_facts import ShadowFacts
 from .table_facts import TableFacts
 
-
 _KNOWN = frozenset(Snapshot().components())
 
 
