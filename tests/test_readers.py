@@ -15,6 +15,7 @@ from mapproof.snapshots.audit import audit
 from mapproof.snapshots.image import BadSnapshot, Image
 from mapproof.snapshots.ptsnap import MAGIC, decode_ptsnap, encode_ptsnap
 from mapproof.snapshots.readers import read_image
+from mapproof.snapshots.report import audit_json, report
 
 from . import dumps
 from .snapshot_files import audit_of, image_of, properties
@@ -125,6 +126,7 @@ def test_reserved_bits_are_counted() -> None:
         ({"arch": ["x86_64"], "levels": 4}, "known:"),
         ({"arch": "x86_64", "levels": 4}, "no roots"),
         ({"arch": "x86_64", "levels": 4, "roots": {}}, "roots is a dict"),
+        ({"arch": "x86_64", "levels": 4, "notes": 1}, "notes is a int"),
         ({"arch": "x86_64", "levels": 4, "roots": [{"pa": -1, "kind": "kernel"}]}, "pa is"),
         ({"arch": "x86_64", "levels": 4, "roots": [{"pa": 4096, "kind": "x"}]}, "kind is"),
         ({"arch": "x86_64", "levels": 4, "roots": [{"pa": 4096, "kind": "user"}]}, "no kernel"),
@@ -181,7 +183,9 @@ def survives(data: bytes, path: Path) -> str:
     path.write_bytes(data)
     try:
         image = read_image(path)
-        done = audit(image, properties()[:12])
+        done = audit(image, properties())
+        report(done, figures=True)
+        audit_json([done])
     except BadSnapshot:
         return "refused"
     return "incomplete" if done.problems else "audited"

@@ -105,11 +105,16 @@ class Image:
 
     @property
     def name(self) -> str:
-        return str(self.header.get("name") or "snapshot")
+        return printable(str(self.header.get("name") or "snapshot"))
 
     def symbol(self, name: str) -> int | None:
         """The address of a symbol of the kernel, if it is known."""
         return as_int(self.header.get("symbols", {}).get(name))
+
+
+def printable(text: str) -> str:
+    """The text without what a terminal would obey."""
+    return "".join(c if c.isprintable() else "?" for c in text)
 
 
 def as_int(value: object, most: int = 1 << 64) -> int | None:
@@ -123,10 +128,10 @@ def checked_header(header: object) -> tuple[dict[str, Any], Geometry, list[Root]
     """The header as a mapping, the geometry and the roots that it names.  Raises BadSnapshot."""
     if not isinstance(header, dict):
         raise BadSnapshot("the header is not a JSON object")
+    header = {key: value for key, value in header.items() if value is not None}
     for key, kind in _SHAPES.items():
-        value = header.get(key)
-        if value is not None and not isinstance(value, kind):
-            raise BadSnapshot(f"header: {key} is a {type(value).__name__}")
+        if key in header and not isinstance(header[key], kind):
+            raise BadSnapshot(f"header: {key} is a {type(header[key]).__name__}")
     arch, levels = header.get("arch"), header.get("levels")
     known_kind = isinstance(arch, str) and as_int(levels) is not None
     geometry = GEOMETRIES.get((str(arch), levels or 0)) if known_kind else None
@@ -156,6 +161,8 @@ _SHAPES: Final[Mapping[str, type]] = {
     "values": dict,
     "text_pa": dict,
     "guest": dict,
+    "notes": list,
+    "release": str,
 }
 
 
@@ -173,7 +180,7 @@ def _root(value: object, number: int) -> Root:
     names = value.get("names") or []
     if not isinstance(names, list) or not all(isinstance(n, str) for n in names):
         raise BadSnapshot(f"{where}: names is {names!r}")
-    return Root(pa, kind, tuple(names), pair, *_ldt(value.get("ldt"), where))
+    return Root(pa, kind, tuple(map(printable, names)), pair, *_ldt(value.get("ldt"), where))
 
 
 def _ldt(value: object, where: str) -> tuple[int | None, tuple[int, ...]]:

@@ -13,7 +13,7 @@ from mapproof.model.machine.geometry import PAGE_SHIFT, PAGE_SIZE, PageBit
 from .audit import Finding
 from .facts import Facts
 
-MOST = 1000  # instances that are put into words
+MOST = 1000  # instances, or ranges of them, that are put into words
 MOST_RUNS = 50  # of frames
 # The bits of an entry that say what is allowed: no frame, no accessed or dirty bit.
 _FLAGS = np.uint64(0x8000_0000_0000_019F)
@@ -67,7 +67,7 @@ def offences(finding: Finding, facts: Facts, most: int = MOST) -> list[Offence]:
     rows = [{k: int(c[i]) for k, c in examples.items()} for i in range(size)]
     match sorted(kinds.values()):
         case ["Va"]:
-            return told.places(next(iter(examples.values())))
+            return told.places(next(iter(examples.values())), most)
         case ["Extent"]:
             return [told.extent(next(iter(row.values()))) for row in rows]
         case ["Frame"]:
@@ -110,12 +110,13 @@ class _Told:
             self.owners(place),
         )
 
-    def places(self, places: Column) -> list[Offence]:
+    def places(self, places: Column, most: int) -> list[Offence]:
         """Places with what both halves have there; those that continue each other, and those that are
         alike in several address spaces, as one."""
         found: dict[tuple[object, ...], tuple[Mapping, ...]] = {}
         first: dict[tuple[object, ...], int] = {}
-        for run in self._runs(places):
+        runs = self._runs(places)
+        for run in runs[:most]:
             mappings = []
             for half in ("kernel", "user") if self._isolated(int(run[0])) else ("kernel",):
                 mapping = self.leaf(int(run[0]), half)
@@ -128,7 +129,8 @@ class _Told:
                 for a, b in zip(before, mappings, strict=True)
             )
             first.setdefault(key, int(run[0]))
-        return [Offence("", mappings, first[key]) for key, mappings in found.items()]
+        told = [Offence("", mappings, first[key]) for key, mappings in found.items()]
+        return told + [Offence(f"and {len(runs) - most} more ranges")] * (len(runs) > most)
 
     def _runs(self, places: Column) -> list[Column]:
         """Ascending places, split where one does not continue the one before it."""

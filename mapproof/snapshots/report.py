@@ -10,6 +10,7 @@ from mapproof.model.machine.geometry import Geometry
 
 from ..text import counted, fold
 from .audit import Audit, Finding, Status
+from .image import printable
 from .offences import Mapping, Offence, describe_size, offences
 from .statistics import Statistics, statistics
 
@@ -38,7 +39,7 @@ def _heading(audit: Audit) -> Iterator[str]:
     release = image.header.get("release")
     isolation = "on" if image.isolation else "off"
     told = [image.geometry.title, f"page table isolation {isolation}"]
-    told += [f"Linux {release}"] if isinstance(release, str) else []
+    told += [f"Linux {printable(release)}"] if release else []
     yield from fold(f"{image.name}: {', '.join(told)}", "", "  ")
     spaces, roots = len(audit.facts.walk.spaces), len(image.roots)
     yield (
@@ -46,7 +47,7 @@ def _heading(audit: Audit) -> Iterator[str]:
         f"{counted(len(image.pages), 'table page')}, {counted(_leaves(audit), 'leaf')}"
     ).replace("leafs", "leaves")
     for note in image.header.get("notes") or []:
-        yield from fold(str(note), "  ", "    ")
+        yield from fold(printable(str(note)), "  ", "    ")
 
 
 def _leaves(audit: Audit) -> int:
