@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from mapproof.model.language import Bool, Opt, always, exists, sometimes, step
 from mapproof.model.machine.cpu import Mode
+from mapproof.model.machine.halves import Halves
 from mapproof.model.machine.sorts import Cpu, Frame, Va
 from mapproof.model.operations.pti_global import Globals, unmap
 
@@ -28,7 +29,7 @@ def both_halves_agree(s: Globals, va: Va) -> Bool:
 
 
 @always
-def global_pages_are_in_the_user_tables(s: Globals, va: Va) -> Bool:
+def global_pages_are_in_the_user_tables(s: Halves, va: Va) -> Bool:
     """A page that is global is mapped in both halves."""
     return (s.kernel_g[va] | s.user_g[va]).implies(s.kernel[va].is_some & s.user[va].is_some)
 

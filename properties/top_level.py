@@ -15,8 +15,9 @@ whose top-level entries have no NX.
 from __future__ import annotations
 
 from mapproof.model.language import Bool, always, exists, sometimes, step
+from mapproof.model.machine.halves import TopLevelTables, Use
 from mapproof.model.machine.sorts import Pgd, PgdSlot
-from mapproof.model.operations.top_level import KERNPG_TABLE, PAGE_TABLE, TopLevel, Use
+from mapproof.model.operations.top_level import KERNPG_TABLE, PAGE_TABLE, TopLevel
 
 
 @always
@@ -32,11 +33,13 @@ def no_other_page_is_written(s: TopLevel, p: Pgd, i: PgdSlot) -> Bool:
 
 
 @always
-def user_tables_have_the_user_half(s: TopLevel, p: Pgd, q: Pgd, i: PgdSlot) -> Bool:
-    """User-half entries of a process's tables are equal apart from NX."""
+def user_tables_have_the_user_half(s: TopLevelTables, p: Pgd, q: Pgd, i: PgdSlot) -> Bool:
+    """User-half entries of a process's tables are equal apart from NX, and from the accessed bit, which
+    the processor sets in each."""
     kernel, user = s.pgd.entry(p, i), s.pgd.entry(q, i)
     process = (s.use[p] == Use.PROCESS) & s.is_pair(p, q)
-    return (process & s.user_half[i]).implies(s.pgd.same(kernel, user, except_for=("nx",)))
+    same = s.pgd.same(kernel, user, except_for=("nx", "accessed"))
+    return (process & s.user_half[i]).implies(same)
 
 
 @always
@@ -97,7 +100,7 @@ def entries_are_not_overwritten(old: TopLevel, new: TopLevel, p: Pgd, i: PgdSlot
 
 
 @always
-def processes_are_poisoned(s: TopLevel, p: Pgd, i: PgdSlot) -> Bool:
+def processes_are_poisoned(s: TopLevelTables, p: Pgd, i: PgdSlot) -> Bool:
     """A present user entry of a process's kernel table has NX; one that is not present is zero."""
     entry = s.pgd.entry(p, i)
     user = (s.use[p] == Use.PROCESS) & s.user_half[i]

@@ -56,7 +56,7 @@ class Word:
 
 
 @dataclass(frozen=True)
-class _Layout:
+class Layout:
     """Where the fields of an entry lie; masks, and for ``pfn`` the pieces (lowest bit in the entry,
     number of bits, lowest bit in the frame number)."""
 
@@ -73,7 +73,10 @@ def _bits(low: int, high: int) -> int:
     return (1 << (high + 1)) - (1 << low) if high >= low else 0
 
 
-def _layout(geometry: Geometry, level: Level, large: bool, physical_bits: int) -> _Layout:
+def layout_of(
+    geometry: Geometry, level: Level, large: bool, physical_bits: int = MOST_PHYSICAL_BITS
+) -> Layout:
+    """Where the fields of an entry of that level lie, of a large leaf or of any other entry."""
     last = level is geometry.levels[-1]
     wide = level.entry_bytes == 8
     flags = {
@@ -103,7 +106,7 @@ def _layout(geometry: Geometry, level: Level, large: bool, physical_bits: int) -
         elif not level.leaf:
             reserved |= PageBit.PSE.mask
     takes_large = level.leaf and not last
-    return _Layout(
+    return Layout(
         flags, tuple(pfn), tuple(pat), key, PageBit.PSE.mask if takes_large else 0, reserved
     )
 
@@ -123,7 +126,7 @@ def decode(
     """
     level = geometry.level(level_name)
     large = _is_large(geometry, level, word, pse)
-    layout = _layout(geometry, level, large, physical_bits)
+    layout = layout_of(geometry, level, large, physical_bits)
     known = layout.key | (layout.large if large else 0) | layout.reserved
     values: dict[str, int] = {}
     for name, mask in layout.flags.items():
@@ -154,7 +157,7 @@ def encode(
     Raises ValueError if an entry of that level does not have one of them, or has too few bits for it.
     """
     level = geometry.level(level_name)
-    layout = _layout(geometry, level, word.large, physical_bits)
+    layout = layout_of(geometry, level, word.large, physical_bits)
     value = word.reserved | word.ignored | (layout.large if word.large else 0)
     for name, mask in layout.flags.items():
         value |= mask if getattr(word, name) else 0

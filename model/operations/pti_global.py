@@ -15,7 +15,6 @@ from ..language import (
     Bool,
     Fun,
     Map,
-    Opt,
     Procedure,
     Step,
     exists,
@@ -26,19 +25,15 @@ from ..language import (
 )
 from ..machine.cpu import Mode
 from ..machine.flush import Flush
+from ..machine.halves import Halves
 from ..machine.sorts import Cpu, Frame, Va
 from ..machine.tlb import GlobalTlb, drop
 
 
-class Globals(GlobalTlb):
-    """kernel, user: what each half maps at a kernel address; kernel_g, user_g: with the global bit.
-    entry_area, entry_text, tss: the address lies in cpu_entry_area, in the entry text, or is that of a
-    CPU's TSS, of which entry code uses one word before it switches CR3."""
+class Globals(GlobalTlb, Halves):
+    """Of kernel addresses.  entry_area, entry_text, tss: the address lies in cpu_entry_area, in the
+    entry text, or is that of a CPU's TSS, of which entry code uses one word before it switches CR3."""
 
-    kernel: Map[Va, Opt[Frame]]
-    user: Map[Va, Opt[Frame]]
-    kernel_g: Map[Va, Bool]
-    user_g: Map[Va, Bool]
     mode: Map[Cpu, Mode]
     free: Map[Frame, Bool]
     release: Flush

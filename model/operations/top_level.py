@@ -12,10 +12,8 @@ from ..language import (
     FALSE,
     TRUE,
     Bool,
-    Enumeration,
     Fun,
     Map,
-    State,
     Step,
     Update,
     assumption,
@@ -24,43 +22,19 @@ from ..language import (
     operation,
     some,
 )
-from ..machine.entries import EMPTY, Directory, Entry
+from ..machine.entries import EMPTY, Entry
+from ..machine.halves import TopLevelTables, Use
 from ..machine.sorts import Pgd, PgdSlot, Pud
 
 
-class Use(Enumeration):
-    """What a page is used for.  DATA: anything that is no page table.  IMAGE: kernel data, among it
-    the variable that holds the trampoline's top-level entry.  INIT: the table of init_mm."""
+class TopLevel(TopLevelTables):
+    """mirrored: history, the page was handed to set_pgd() with a user-half slot.  executing: firmware
+    or a boot stub runs on the table."""
 
-    FREE: Use
-    DATA: Use
-    IMAGE: Use
-    PROCESS: Use
-    KEXEC: Use
-    INIT: Use
-    TBOOT: Use
-    USER_COPY: Use
-
-
-class TopLevel(State):
-    """beside[p, q]: q is the page at p | 0x1000.  mirrored: history, the page was handed to
-    set_pgd() with a user-half slot.  executing: firmware or a boot stub runs on the table."""
-
-    pgd: Directory[Pgd, PgdSlot, Pud]
-    use: Map[Pgd, Use]
     mirrored: Map[Pgd, Bool]
     executing: Map[Pgd, Bool]
     user_half: Fun[PgdSlot, Bool] = given(lambda scope, i: i % 2 == 0)
     beside: Fun[tuple[Pgd, Pgd], Bool] = given(lambda scope, p, q: q == p | 1)
-
-    def is_table(self, p: Pgd) -> Bool:
-        """The page holds a top-level table or the user copy of one."""
-        use = self.use[p]
-        return (use != Use.FREE) & (use != Use.DATA) & (use != Use.IMAGE)
-
-    def is_pair(self, p: Pgd, q: Pgd) -> Bool:
-        """The two pages are 8 KiB that belong together, of which the second is the user table."""
-        return self.beside[p, q] & self.is_table(p) & (self.use[q] == Use.USER_COPY)
 
 
 @assumption

@@ -1,0 +1,199 @@
+"""Readers of dumps: the same tables in every format, and files that are damaged or lie."""
+
+from __future__ import annotations
+
+import json
+import lzma
+import random
+import struct
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from mapproof.snapshots.audit import audit
+from mapproof.snapshots.image import BadSnapshot, Image
+from mapproof.snapshots.ptsnap import MAGIC, decode_ptsnap, encode_ptsnap
+from mapproof.snapshots.readers import read_image
+from mapproof.snapshots.report import audit_json, report
+
+from . import dumps
+from .snapshot_files import audit_of, image_of, properties
+
+# Formats.
+
+
+def written(tmp_path: Path, data: bytes) -> Path:
+    path = tmp_path / "dump"
+    path.write_bytes(data)
+    return path
+
+
+def processes(image: Image) -> set[int]:
+    return {r.pa for r in image.roots if r.kind == "kernel"}
+
+
+@pytest.mark.parametrize("name", ["amd64_pti", "amd64_nopti", "amd64_pti_seeded"])
+@pytest.mark.parametrize("make", [dumps.elf, dumps.kdump, dumps.flattened])
+def test_dumps_have_the_roots_and_the_tables(
+    name: str, make: Callable[[Image], bytes], tmp_path: Path
+) -> None:
+    image = image_of(name)
+    found = read_image(written(tmp_path, make(image)))
+    assert processes(found) == processes(image)
+    assert found.isolation == image.isolation
+    assert set(found.pages.frames.tolist()) <= set(image.pages.frames.tolist())
+    assert found.problems == []
+    # Everything but what only the records of the snapshot say.
+    done = audit(found, properties())
+    known = {f.prop.name: f for f in audit_of(name).findings}
+    for prop in ("kernel_entries_are_init_mms", "user_tables_have_the_user_half"):
+        (finding,) = (f for f in done.findings if f.prop.name == prop)
+        assert finding.status is known[prop].status
+        assert finding.found.violated == known[prop].found.violated
+
+
+def test_a_pae_dump_has_the_roots_that_cpus_run_on(tmp_path: Path) -> None:
+    image = image_of("i386_pae_pti")
+    found = read_image(written(tmp_path, dumps.elf(image)))
+    assert found.geometry is image.geometry
+    assert {cpu["cr3"] & ~0x1FFF for cpu in image.header["cpus"]} < processes(found)
+    assert processes(found) <= processes(image)
+
+
+def test_raw_memory_with_registers(tmp_path: Path) -> None:
+    image = image_of("amd64_pti")
+    path, registers = tmp_path / "mem.raw", tmp_path / "registers"
+    dumps.raw(image, path)
+    text = [f"RIP=0\nCR3={cpu['cr3']:016x} CR4={cpu['cr4']:08x}" for cpu in image.header["cpus"]]
+    registers.write_text("\n".join(text), encoding="utf-8")
+    assert processes(read_image(path, registers)) == processes(image)
+
+
+def test_without_vmcoreinfo_the_registers_do(tmp_path: Path) -> None:
+    image = image_of("amd64_pti")
+    found = read_image(written(tmp_path, dumps.elf(image, info=False)))
+    assert processes(found) == processes(image)
+    with pytest.raises(BadSnapshot, match="no root"):
+        read_image(written(tmp_path, dumps.elf(image, info=False, registers=False)))
+
+
+# Damage.
+
+
+def test_missing_tables_are_counted_and_named() -> None:
+    image = image_of("amd64_pti")
+    done = audit(
+        Image(image.header, image.geometry, _without(image, every=40), image.roots), properties()
+    )
+    assert any("tables are not in the snapshot, first pfn:" in p for p in done.problems)
+
+
+def _without(image: Image, every: int) -> dumps.TablePages:
+    keep = [i for i in range(len(image.pages)) if i % every]
+    return dumps.TablePages(image.pages.frames[keep], image.pages.content[keep])
+
+
+def test_tables_that_point_to_themselves_are_named_not_followed() -> None:
+    image = image_of("amd64_pti")
+    content = image.pages.content.copy()
+    root = next(r for r in image.roots if r.names == ("init_mm",))
+    row = int((image.pages.frames == root.pa >> 12).argmax())
+    content.view("<u8")[row, 256:] = root.pa | 0x63
+    pages = dumps.TablePages(image.pages.frames, content)
+    done = audit(Image(image.header, image.geometry, pages, image.roots), properties())
+    assert any("lead to too many leaves" in p for p in done.problems)
+
+
+def test_reserved_bits_are_counted() -> None:
+    image = image_of("amd64_pti")
+    content = image.pages.content.copy()
+    words = content.view("<u8")
+    root = next(r for r in image.roots if r.names == ("init_mm",))
+    row = int((image.pages.frames == root.pa >> 12).argmax())
+    words[row, 510] |= 1 << 7  # PS in a top-level entry
+    pages = dumps.TablePages(image.pages.frames, content)
+    done = audit(Image(image.header, image.geometry, pages, image.roots), properties())
+    assert any("top-level entries have reserved bits set" in p for p in done.problems)
+
+
+@pytest.mark.parametrize(
+    ("header", "message"),
+    [
+        ([], "not a JSON object"),
+        ({"arch": "arm64", "levels": 4}, "known:"),
+        ({"arch": "x86_64", "levels": 3}, "known:"),
+        ({"arch": ["x86_64"], "levels": 4}, "known:"),
+        ({"arch": "x86_64", "levels": 4}, "no roots"),
+        ({"arch": "x86_64", "levels": 4, "roots": {}}, "roots is a dict"),
+        ({"arch": "x86_64", "levels": 4, "notes": 1}, "notes is a int"),
+        ({"arch": "x86_64", "levels": 4, "roots": [{"pa": -1, "kind": "kernel"}]}, "pa is"),
+        ({"arch": "x86_64", "levels": 4, "roots": [{"pa": 4096, "kind": "x"}]}, "kind is"),
+        ({"arch": "x86_64", "levels": 4, "roots": [{"pa": 4096, "kind": "user"}]}, "no kernel"),
+        (
+            {"arch": "x86_64", "levels": 4, "roots": [{"pa": 0, "kind": "kernel", "pair": 4096}]},
+            "no pair",
+        ),
+    ],
+)
+def test_lying_headers(header: object, message: str) -> None:
+    data = json.dumps(header).encode()
+    with pytest.raises(BadSnapshot, match=message):
+        decode_ptsnap(MAGIC + struct.pack("<II", len(data), 0) + data)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        MAGIC,
+        MAGIC + b"\xff" * 8,
+        MAGIC + struct.pack("<II", 1 << 31, 1 << 31),
+        b"\x7fELF",
+        b"\x7fELF\x02\x01" + bytes(58),
+        b"\x7fELF\x02\x01\x01" + bytes(9) + struct.pack("<HH", 4, 183) + bytes(44),
+        b"\x7fELF\x02\x01\x01"
+        + bytes(9)
+        + struct.pack("<HHIQQ", 4, 62, 1, 0, 1 << 63)
+        + struct.pack("<QIHHHHHH", 0, 0, 64, 56, 1, 0, 0, 0),
+        b"KDUMP   " + bytes(8192),
+        b"makedumpfile\0\0\0\0",
+        b"\xfd7zXZ\x00" + bytes(100),
+        lzma.compress(b"PTSNAP2\n"),
+    ],
+)
+def test_what_is_no_snapshot(data: bytes, tmp_path: Path) -> None:
+    with pytest.raises(BadSnapshot):
+        read_image(written(tmp_path, data))
+
+
+def mutated(data: bytes, chance: random.Random) -> bytes:
+    """Some bytes changed, moved or cut off, most often in the header."""
+    changed = bytearray(data)
+    for _ in range(chance.choice([1, 1, 2, 8, 64])):
+        at = chance.randrange(chance.choice([64, 4096, len(changed)]))
+        changed[at % len(changed)] = chance.choice([0, 1, 0x7F, 0xFF, chance.randrange(256)])
+    if chance.random() < 0.1:
+        del changed[chance.randrange(len(changed)) :]
+    return bytes(changed)
+
+
+def survives(data: bytes, path: Path) -> str:
+    """What an audit of a file comes to: "refused", "audited" or "incomplete"; never anything else."""
+    path.write_bytes(data)
+    try:
+        image = read_image(path)
+        done = audit(image, properties())
+        report(done, figures=True)
+        audit_json([done])
+    except BadSnapshot:
+        return "refused"
+    return "incomplete" if done.problems else "audited"
+
+
+@pytest.mark.parametrize("make", [encode_ptsnap, dumps.elf, dumps.kdump])
+def test_mutated_files(make: Callable[[Image], bytes], tmp_path: Path) -> None:
+    chance = random.Random(1)
+    data = make(image_of("amd64_nopti"))
+    outcomes = {survives(mutated(data, chance), tmp_path / "f") for _ in range(25)}
+    assert "refused" in outcomes
