@@ -100,7 +100,8 @@ def exit_mm(s: Hotplug, m: Mm) -> Step:
 @operation(kernel="mm/memory_hotplug.c: try_remove_memory(), remove_pagetable()")
 def remove_memory(s: Hotplug, x: Section) -> Step:
     """Take a section away.  Lower tables go, top-level entries and the pages they lead to stay."""
-    return Step(when=~s.mem_hotplug_lock.now, then=[s.memory.set(x, Memory.ABSENT)])
+    online = s.memory[x] == Memory.ONLINE
+    return Step(when=~s.mem_hotplug_lock.now & online, then=[s.memory.set(x, Memory.ABSENT)])
 
 
 def _add_populate(procedure: Procedure, region: str, *, to: str, pushes: bool) -> None:
