@@ -18,7 +18,7 @@ from mapproof.model.language.unbounded import check_stratified
 
 from .cti import with_ctis
 from .finite import settle
-from .induction import Failure, Induction, Prover, Rechecker, induction, other_solver
+from .induction import LAST_EFFORT, Failure, Induction, Prover, Rechecker, induction, other_solver
 from .inference import Inference
 from .lemma import Lemma
 from .pdr import ENGINE, Invariant
@@ -133,7 +133,11 @@ class _Run:
             started = monotonic()
             helpers = [p for p in helpers if p.name not in false]
             found = self.rechecker.submit
-            proof = induction(self.design, standing, helpers, self.prover, self.progress, found)
+            # Where nobody has written lemmas, what is not proved soon wants some.
+            last = LAST_EFFORT if self.design.lemmas or self.options.lemmas == "given" else 0
+            proof = induction(
+                self.design, standing, helpers, self.prover, self.progress, found, last=last
+            )
             proof.seconds = (monotonic() - started) / max(1, len(claims))
         for name, steps in false.items():
             why = f"it is false on a walk of {steps} steps"

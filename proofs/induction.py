@@ -125,13 +125,15 @@ def induction(
     progress: Callable[[str], None] = lambda _: None,
     found: Callable[[Proof], None] = lambda _: None,
     inferred: Lemmas | None = None,
+    last: int = LAST_EFFORT,
 ) -> Induction:
     """Which claims are inductive together with lemmas, and with one another.
 
     Starts by assuming all candidates.  A claim is proved cell by cell; a candidate that turns up in
     an unsat core has to be proved as well; one with a cell that is not met is dropped, and what
     rested on it is proved again without.  ``inferred`` is asked for more lemmas where some are
-    missing.  ``progress`` is told each cell, ``found`` each proof.
+    missing, ``last`` is the effort of the last attempt at a cell otherwise.  ``progress`` is told each
+    cell, ``found`` each proof.
     """
     result = Induction()
     dropped: set[str] = set()
@@ -157,7 +159,7 @@ def induction(
             for i, todo in enumerate(unmet):
                 progress(todo.name)
                 prover.ahead(unmet[i : i + AHEAD], hypotheses)
-                outcome = prover.prove(todo, hypotheses, 0 if inferred else LAST_EFFORT)
+                outcome = prover.prove(todo, hypotheses, 0 if inferred else last)
                 if isinstance(outcome, Failure) and inferred:
                     few = [p for p in inferred.enough(todo) if p in hypotheses]
                     outcome = prover.prove(todo, few, INFERRED_EFFORT) if few else outcome

@@ -14,7 +14,7 @@ whose top-level entries have no NX.
 
 from __future__ import annotations
 
-from mapproof.model.language import Bool, always, exists, sometimes, step
+from mapproof.model.language import Bool, always, sometimes, step
 from mapproof.model.machine.halves import TopLevelTables, Use
 from mapproof.model.machine.sorts import Pgd, PgdSlot
 from mapproof.model.operations.top_level import KERNPG_TABLE, PAGE_TABLE, TopLevel
@@ -74,16 +74,6 @@ def low_entries_come_from_set_pgd(s: TopLevel, p: Pgd, i: PgdSlot) -> Bool:
     """A table with an entry was handed to set_pgd(); the trampoline's variable has none."""
     table = s.is_table(p) & (s.use[p] != Use.USER_COPY)
     return (table & s.pgd.present[p, i]).implies(s.mirrored[p])
-
-
-@always
-def copies_have_their_table(s: TopLevel, q: Pgd) -> Bool:
-    """Beside a user copy there is its table."""
-
-    def table(p: Pgd) -> Bool:
-        return s.beside[p, q] & s.is_table(p) & (s.use[p] != Use.USER_COPY)
-
-    return (s.use[q] == Use.USER_COPY).implies(exists(Pgd, table))
 
 
 @step
