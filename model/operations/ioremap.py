@@ -146,7 +146,10 @@ def _ioremap(*, sizes: bool = True) -> Procedure:
         offered = s.reservable(huge, pcm, new_pcm) & s.up_to_the_bit[r, huge]
         return _reserve(s, m, huge, pcm, new_pcm, ~s.is_ram[r] & offered)
 
-    procedure.step(memtype_reserve if sizes else memtype_reserve_to_the_bit)
+    if sizes:
+        procedure.step(memtype_reserve)
+    else:
+        procedure.step(memtype_reserve_to_the_bit)
 
     @procedure.step
     def get_vm_area(s: Ioremap, m: Mapper) -> Step:
