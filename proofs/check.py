@@ -21,6 +21,7 @@ from .finite import settle
 from .induction import LAST_EFFORT, Failure, Induction, Prover, Rechecker, induction, other_solver
 from .inference import Inference
 from .lemma import Lemma
+from .parts import lemmas_of_parts
 from .pdr import ENGINE, Invariant
 from .search import Searched, search
 from .trace import REPLAY, Trace
@@ -75,7 +76,8 @@ def check(
     check_stratified(design.system())
     if options.lemmas == "infer":  # whatever the author wrote down is not even looked at
         same = design.system()
-        design = design.but(name=design.name, lemmas=()).running(same, name=design.name)
+        design = design.but(name=design.name, lemmas=(), parts=_unaided(design.parts))
+        design = design.running(same, name=design.name)
     jobs = [p for p in design.properties if p.kind == "sometimes"]
     claims = [p for p in wanted if p.kind != "sometimes"]
     with closing(Rechecker(options.timeout, options.solvers)) as rechecker:
@@ -106,6 +108,10 @@ def unless_idle(result: Result, idle: Sequence[Result]) -> Result:
     return result.but(verdict=Verdict.UNKNOWN, reason=reason, certificate=None)
 
 
+def _unaided(parts: Sequence[Design[Any]]) -> list[Design[Any]]:
+    return [p.but(name=p.name, lemmas=(), parts=_unaided(p.parts)) for p in parts]
+
+
 class _Run:
     """One check of one design."""
 
@@ -119,14 +125,19 @@ class _Run:
         self.scope = design.scope_at(options.scope)
         self.walks = _walks(design, self.scope)
         self.inferred = Induction()
+        self.known: list[Lemma] = []  # what the parts of the design need when they are alone
 
     def proof(self, claims: Sequence[Property[Any]]) -> Induction:
         """What is inductive with the lemmas of the design; each proof is on its way to the second
         solver."""
+        if self.options.lemmas != "given" and claims:
+            self.known = lemmas_of_parts(
+                self.design, self.prover_of, self.options.timeout / 2, self.progress
+            )
         helpers = self.helpers(claims)
         false = self.walks.refuted([*claims, *helpers]) if self.walks else {}
         standing = [p for p in claims if p.name not in false]
-        if self.options.lemmas == "infer":
+        if self.options.lemmas == "infer" and not self.known:
             waiting = Failure(None, "unknown", "no lemma of the design was read")
             proof = Induction(failures={p.name: waiting for p in standing})
         else:
@@ -134,7 +145,8 @@ class _Run:
             helpers = [p for p in helpers if p.name not in false]
             found = self.rechecker.submit
             # Where nobody has written lemmas, what is not proved soon wants some.
-            last = LAST_EFFORT if self.design.lemmas or self.options.lemmas == "given" else 0
+            written = self.options.lemmas == "given" or (self.design.lemmas and not self.known)
+            last = LAST_EFFORT if written else 0
             proof = induction(
                 self.design, standing, helpers, self.prover, self.progress, found, last=last
             )
@@ -147,11 +159,14 @@ class _Run:
     def helpers(self, claims: Sequence[Property[Any]]) -> list[Property[Any]]:
         """Further invariants that may help to prove the claims."""
         others = [p for p in self.design.properties if p.kind == "always" and p not in claims]
-        return [*others, *self.design.lemmas]
+        return [*others, *self.design.lemmas, *self.known]
 
     @property
     def prover(self) -> Prover:
-        return Prover(self.design.system(), self.options.timeout, self.options.solvers)
+        return self.prover_of(self.design)
+
+    def prover_of(self, design: Design[Any]) -> Prover:
+        return Prover(design.system(), self.options.timeout, self.options.solvers)
 
     def infer(
         self, claims: Sequence[Property[Any]], results: Mapping[str, Result], proof: Induction

@@ -90,7 +90,7 @@ class Inference:
         self._settled: dict[Claim, frozenset[Claim]] = {}
         self._given_up = 0
         self._goals: dict[tuple[Node, Transition], Node] = {}
-        taken = {p.name for p in (*design.properties, *design.lemmas)}
+        taken = {p.name for p in (*design.properties, *design.lemmas, *claims)}
         self._names = (n for i in count(1) if (n := f"lemma_{i}") not in taken)
 
     @property

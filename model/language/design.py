@@ -38,6 +38,7 @@ class Design(Generic[S]):
     scope: how many elements of a sort the bounded search uses (2 where nothing is said); a function
         of the other sizes for a sort that follows from them, such as two PGD pages per process.
     doc: one paragraph for ``explain``; source: where the design comes from.
+    parts: the designs that it was made of (see :mod:`.compose`); what proves them may help here.
     """
 
     name: str
@@ -52,6 +53,7 @@ class Design(Generic[S]):
     geometry: str = "x86-64"
     doc: str = ""
     source: str = ""
+    parts: Sequence[Design[Any]] = ()
 
     def __post_init__(self) -> None:
         for what, expected, items in (
