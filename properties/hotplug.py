@@ -13,7 +13,7 @@ Not covered: lower tables that are freed when memory is removed; KASAN shadow; f
 from __future__ import annotations
 
 from mapproof.model.language import FALSE, Bool, always, sometimes, step
-from mapproof.model.machine.sorts import Cpu, Mm, PgdSlot
+from mapproof.model.machine.sorts import Cpu, Mm, P4dSlot
 from mapproof.model.operations.hotplug import Hotplug, Memory, Section, add_memory
 
 
@@ -45,31 +45,33 @@ def struct_pages_are_reached(s: Hotplug, cpu: Cpu, m: Mm) -> Bool:
 
 
 @always
-def copies_are_init_mms_for_good(s: Hotplug, m: Mm, i: PgdSlot) -> Bool:
-    """An entry that a process has is init_mm's."""
-    return (s.on_list[m] & s.copy[m, i].is_some).implies(s.copy[m, i] == s.reference[i])
+def copies_are_init_mms_for_good(s: Hotplug, m: Mm, i: P4dSlot) -> Bool:
+    """An entry that a process has, but for that of its LDT, is init_mm's."""
+    return (s.on_list[m] & s.is_common(i) & s.copy[m, i].is_some).implies(
+        s.copy[m, i] == s.reference[i]
+    )
 
 
 @step
 def entries_are_pushed_before_the_return(
-    old: Hotplug, new: Hotplug, cpu: Cpu, m: Mm, i: PgdSlot
+    old: Hotplug, new: Hotplug, cpu: Cpu, m: Mm, i: P4dSlot
 ) -> Bool:
     """When memory has been added, no process lacks an entry of init_mm."""
-    done = ~add_memory.idle(old, cpu) & add_memory.idle(new, cpu)
+    done = ~add_memory.idle(old, cpu) & add_memory.idle(new, cpu) & new.is_common(i)
     return (done & new.on_list[m]).implies(new.copy[m, i] == new.reference[i])
 
 
 @step
-def top_level_entries_are_for_ever(old: Hotplug, new: Hotplug, i: PgdSlot) -> Bool:
+def top_level_entries_are_for_ever(old: Hotplug, new: Hotplug, i: P4dSlot) -> Bool:
     """What init_mm has at the top level stays."""
     return old.reference[i].is_some.implies(new.reference[i] == old.reference[i])
 
 
 @always
-def only_the_entry_at_hand_is_missing(s: Hotplug, cpu: Cpu, m: Mm, i: PgdSlot) -> Bool:
+def only_the_entry_at_hand_is_missing(s: Hotplug, cpu: Cpu, m: Mm, i: P4dSlot) -> Bool:
     """While nobody adds memory, every process has what init_mm has; while somebody does, all but the
     entry that is being pushed, and that if it has been there."""
-    missing = s.on_list[m] & (s.copy[m, i] != s.reference[i])
+    missing = s.on_list[m] & s.is_common(i) & (s.copy[m, i] != s.reference[i])
     pushing = _at(s, cpu, "direct_lock", "vmemmap_lock") | _walks(s, cpu)
     mine = (i == s.add.slot[cpu]) & ~(_walks(s, cpu) & s.walk.visited[cpu, m])
     working = ~add_memory.idle(s, cpu)
@@ -119,7 +121,7 @@ def sections_go_round(old: Hotplug, new: Hotplug, x: Section) -> Bool:
 
 
 @step
-def lists_change_under_pgd_lock(old: Hotplug, new: Hotplug, m: Mm, i: PgdSlot) -> Bool:
+def lists_change_under_pgd_lock(old: Hotplug, new: Hotplug, m: Mm, i: P4dSlot) -> Bool:
     """Nobody joins or leaves pgd_list while it is walked, and what is not on it is left alone."""
     moved = old.on_list[m] != new.on_list[m]
     gone = ~old.on_list[m] & ~new.on_list[m]
@@ -135,7 +137,7 @@ def memory_was_added_for_a_process(s: Hotplug, cpu: Cpu, m: Mm, x: Section) -> B
 
 
 @sometimes
-def removed_memory_leaves_its_entry(s: Hotplug, m: Mm, i: PgdSlot, x: Section) -> Bool:
+def removed_memory_leaves_its_entry(s: Hotplug, m: Mm, i: P4dSlot, x: Section) -> Bool:
     """Memory is gone, or not used yet, and a process still has the entry, as has one that exited."""
     left = s.on_list[m] & s.copy[m, i].is_some & ~s.mem_hotplug_lock.now
     return left & (s.memory[x] == Memory.ABSENT) & (s.direct[x] == i)

@@ -14,7 +14,8 @@ from __future__ import annotations
 
 from mapproof.model.language import Bool, always, sometimes, step
 from mapproof.model.machine.sorts import Mm, P4dSlot
-from mapproof.model.operations.pti_upper import Region, Upper
+from mapproof.model.operations.kernel_half import Region
+from mapproof.model.operations.pti_upper import Upper
 
 
 def _shared(s: Upper, i: P4dSlot) -> Bool:
@@ -26,43 +27,54 @@ def user_tables_have_the_listed_entries_only(s: Upper, m: Mm, i: P4dSlot) -> Boo
     """Kernel entries of user tables: shared regions as the kernel has them, the image and per-CPU areas
     through other tables, the process's LDT."""
     entry = s.user[m, i]
-    shared = _shared(s, i) & (entry == s.kernel[m, i])
+    shared = _shared(s, i) & (entry == s.copy[m, i])
     own = (s.region[i] == Region.IMAGE) | (s.region[i] == Region.PER_CPU)
-    image = own & (entry != s.kernel[m, i])
+    image = own & (entry != s.copy[m, i])
     ldt = (s.region[i] == Region.LDT) & (entry == s.ldt[m])
-    return (s.alive[m] & entry.is_some).implies(shared | image | ldt)
+    return (s.on_list[m] & entry.is_some).implies(shared | image | ldt)
 
 
 @always
 def every_process_can_take_an_exception(s: Upper, m: Mm, i: P4dSlot) -> Bool:
     """What entry code needs, every process has, as init_mm has it."""
     entry = s.user[m, i]
-    there = entry.is_some & (entry == s.user[s.init_mm[()], i])
-    return (s.ready.now & s.alive[m] & s.is_needed(i)).implies(there)
+    there = entry.is_some & (entry == s.init_user[i])
+    return (s.on_list[m] & s.is_needed(i)).implies(there)
 
 
 @always
 def processes_have_their_own_ldt_only(s: Upper, m: Mm, i: P4dSlot) -> Bool:
     """The LDT's slot has the process's LDT in both tables, or is empty in both."""
-    ldt = s.alive[m] & (s.region[i] == Region.LDT)
-    return ldt.implies((s.kernel[m, i] == s.ldt[m]) & (s.user[m, i] == s.ldt[m]))
+    ldt = s.on_list[m] & (s.region[i] == Region.LDT)
+    return ldt.implies((s.copy[m, i] == s.ldt[m]) & (s.user[m, i] == s.ldt[m]))
 
 
 @step
 def ldts_have_one_table(old: Upper, new: Upper, m: Mm) -> Bool:
     """The tables of a process's LDT are the same until the process exits."""
-    stays = old.alive[m] & new.alive[m] & old.ldt[m].is_some
+    stays = old.on_list[m] & new.on_list[m] & old.ldt[m].is_some
     return stays.implies(new.ldt[m] == old.ldt[m])
 
 
 @step
 def what_boot_copied_stays(old: Upper, new: Upper, m: Mm, i: P4dSlot) -> Bool:
-    """Once boot is done, no entry of a process changes but its LDT's, and none of init_mm's."""
-    fixed = old.ready.now & new.ready.now & old.alive[m] & new.alive[m]
-    own = (old.region[i] == Region.LDT) & (m != old.init_mm[()])
-    return (fixed & ~own).implies(
-        (new.user[m, i] == old.user[m, i]) & (new.kernel[m, i] == old.kernel[m, i])
-    )
+    """Once boot is done, kernel entries of user tables do not change, but for the LDT's; those of the
+    kernel's tables are filled at most."""
+    listed = old.on_list[m] & new.on_list[m] & old.is_common(i)
+    kernel = old.copy[m, i].is_some.implies(new.copy[m, i] == old.copy[m, i])
+    same = listed.implies((new.user[m, i] == old.user[m, i]) & kernel)
+    return same & old.ready.now.implies(new.init_user[i] == old.init_user[i])
+
+
+@always
+def init_mms_user_tables_are_filled_by_region(s: Upper, i: P4dSlot) -> Bool:
+    """What init_mm's user tables have, new processes get: shared regions as the kernel has them, the
+    image and the per-CPU areas through other tables, all of it when boot is done."""
+    entry = s.init_user[i]
+    own = (s.region[i] == Region.IMAGE) | (s.region[i] == Region.PER_CPU)
+    shared = _shared(s, i) & (entry == s.reference[i])
+    listed = entry.is_some.implies(shared | (own & (entry == s.own[i])))
+    return listed & (s.ready.now & s.is_needed(i)).implies(entry.is_some)
 
 
 @sometimes

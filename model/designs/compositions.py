@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 from ..language.compose import AtOnce, together
-from ..operations import ldt, vmalloc, vmalloc_pae
+from ..operations import hotplug, ldt, vmalloc, vmalloc_pae
+from ..operations import pti_upper as upper
+from ..operations.hotplug_isolation import IsolatedHotplug, add_memory_mirrored
+from . import pti_upper
+from .hotplug import hotplug_x86_64
 from .ldt import ldt_pti
 from .vmalloc_pae import vmalloc_pae_2019
 
@@ -27,4 +31,24 @@ ldt_pae = together(
     geometry="i386-pae",
     doc="""The LDT under page table isolation together with the synchronisation of the vmalloc area, on
 32-bit PAE: processes come, go and are switched to for both.""",
+)
+
+hotplug_isolation = together(
+    hotplug_x86_64,
+    pti_upper.pti_upper,
+    IsolatedHotplug,
+    name="hotplug-isolation",
+    at_once=[
+        AtOnce(hotplug.fork, upper.pgd_alloc),
+        AtOnce(hotplug.exit_mm, upper.pgd_free),
+    ],
+    doc="""Memory hotplug under page table isolation: what is added is in the kernel tables of every
+process and in the user tables of none, and every process has what entry code needs.""",
+)
+
+hotplug_isolation_mirrored = hotplug_isolation.replacing(
+    hotplug.add_memory,
+    add_memory_mirrored,
+    name="hotplug-isolation-mirrored",
+    doc="hotplug-isolation, but the push writes an entry to the user tables as well.",
 )

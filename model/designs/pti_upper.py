@@ -21,8 +21,12 @@ pti_upper = Design(
         op.pgd_free,
         op.map_ldt,
     ],
-    assumptions=[op.one_entry_of_a_kind, op.user_tables_have_their_own],
-    scope={Mm: 2, P4dSlot: 6, Pud: lambda n: 2},
+    assumptions=[
+        op.one_entry_of_a_kind,
+        op.user_tables_have_their_own,
+        op.boot_links_what_is_no_memory,
+    ],
+    scope={Mm: 2, P4dSlot: 7, Pud: lambda n: 2},
     doc="""Kernel entries of user tables on x86-64 with page table isolation, as merged: P4D entries of
 cpu_entry_area and espfix are copied at boot, and whole sets of them when a process is made.""",
     source="arch/x86/mm/pti.c and pgtable.c of Linux 6.1",

@@ -15,7 +15,7 @@ from typing import Any
 
 from .design import Design, Size
 from .errors import DesignError
-from .operation import Operation, Step
+from .operation import Operation, Procedure, Step
 from .state import State, old_and_new
 
 
@@ -63,11 +63,13 @@ def together(
     *,
     name: str,
     at_once: Sequence[AtOnce] = (),
+    without: Sequence[Operation[Any, ...] | Procedure] = (),
     doc: str,
     **changes: Any,
 ) -> Design[Any]:
     """The design that runs both on one state.  Where both start a common map, the second has the
-    last word.  Raises DesignError where they do not fit."""
+    last word.  ``without``: what one part says in short of what the other says in full.  An operation
+    that both have is there once.  Raises DesignError where they do not fit."""
     for part in (first, second):
         if not issubclass(state, part.state):
             raise DesignError(
@@ -78,19 +80,20 @@ def together(
         if known.get(component.name, component) != component:
             raise DesignError(f"{name}: {component.name} is not the same map in both states")
     pairs = {pair.first: pair for pair in at_once} | {pair.second: pair for pair in at_once}
-    operations = [*first.operations, *second.operations]
-    for op in pairs:
-        if not any(op is o for o in operations):
+    operations = list(dict.fromkeys((*first.operations, *second.operations)))
+    procedures = list(dict.fromkeys((*first.procedures, *second.procedures)))
+    for op in (*pairs, *without):
+        if not any(op is o for o in (*operations, *procedures)):
             raise DesignError(f"{name}: neither design has the operation {op.name}")
     return Design(
         name=name,
         state=state,
         init=AtOnce(first.init, second.init).joint(state),
         operations=[
-            *(o for o in operations if o not in pairs),
+            *(o for o in operations if o not in pairs and o not in without),
             *(pair.joint(state) for pair in at_once),
         ],
-        procedures=[*first.procedures, *second.procedures],
+        procedures=[p for p in procedures if p not in without],
         lemmas=[*first.lemmas, *second.lemmas],
         assumptions=list(dict.fromkeys((*first.assumptions, *second.assumptions))),
         scope=_roomy(first.scope, second.scope),

@@ -8,7 +8,8 @@ of some process.  Top-level entries are never taken away when memory is.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any, get_type_hints
 
 from ..language import (
     FALSE,
@@ -19,17 +20,18 @@ from ..language import (
     Fun,
     Locals,
     Map,
-    Opt,
     Procedure,
     Sort,
     Step,
+    Update,
     Var,
+    assumption,
     given,
     operation,
     some,
 )
-from ..machine.sorts import Cpu, Mm, PgdSlot, Pud
-from .pgd_list import PgdList
+from ..machine.sorts import Cpu, Mm, P4dSlot, Pud
+from .kernel_half import KernelHalf, Region
 
 
 class Section(Sort):
@@ -48,20 +50,25 @@ class Add(Locals):
     """The locals of add_memory(): the section, and the top-level entry at which it is."""
 
     section: Map[Cpu, Section]
-    slot: Map[Cpu, PgdSlot]
+    slot: Map[Cpu, P4dSlot]
 
 
-class Hotplug(PgdList):
-    """reference, copy: top-level entries of init_mm and of processes.  direct, vmemmap: the entries
-    under which a section and its struct pages lie.  mem_hotplug_lock: sections are added one by one."""
+class Hotplug(KernelHalf):
+    """direct, vmemmap: the entries under which a section and its struct pages lie.  mem_hotplug_lock:
+    sections are added one by one."""
 
-    reference: Map[PgdSlot, Opt[Pud]]
-    copy: Map[tuple[Mm, PgdSlot], Opt[Pud]]
     memory: Map[Section, Memory]
     mem_hotplug_lock: Var[Bool]
     add: Add
-    direct: Fun[Section, PgdSlot] = given(lambda scope, s: s % scope[PgdSlot])
-    vmemmap: Fun[Section, PgdSlot] = given(lambda scope, s: scope[PgdSlot] - 1)
+    direct: Fun[Section, P4dSlot] = given(lambda scope, s: s % min(2, scope[P4dSlot]))
+    vmemmap: Fun[Section, P4dSlot] = given(lambda scope, s: min(1, scope[P4dSlot] - 1))
+
+
+@assumption
+def sections_lie_in_the_direct_map(s: Hotplug, x: Section) -> Bool:
+    """Memory is mapped in the direct map, its struct pages in vmemmap."""
+    direct = s.region[s.direct[x]] == Region.DIRECT_MAP
+    return direct & (s.region[s.vmemmap[x]] == Region.DIRECT_MAP)
 
 
 @operation(kernel="arch/x86/mm/init_64.c: paging_init()")
@@ -104,7 +111,14 @@ def remove_memory(s: Hotplug, x: Section) -> Step:
     return Step(when=~s.mem_hotplug_lock.now & online, then=[s.memory.set(x, Memory.ABSENT)])
 
 
-def _add_populate(procedure: Procedure, region: str, *, to: str, pushes: bool) -> None:
+More = Callable[[Any, Mm, P4dSlot], Sequence[Update]]
+
+
+def _no_more(s: Hotplug, m: Mm, i: P4dSlot) -> Sequence[Update]:
+    return ()
+
+
+def _add_populate(procedure: Procedure, region: str, *, to: str, pushes: bool, more: More) -> None:
     """``pgd_populate_kernel()``: fill an empty entry in init_mm, and push it."""
 
     def populate(s: Hotplug, cpu: Cpu, t: Pud) -> Step:
@@ -127,7 +141,7 @@ def _add_populate(procedure: Procedure, region: str, *, to: str, pushes: bool) -
             lambda n, k: s.reference[k],
             lambda n, k: (n == m) & (k == i) & s.copy[m, i].is_none,
         )
-        return Step(when=s.on_list[m], then=[synced, s.visit(cpu, m)])
+        return Step(when=s.on_list[m], then=[synced, s.visit(cpu, m), *more(s, m, i)])
 
     def unlock(s: Hotplug, cpu: Cpu) -> Step:
         """The end of the list."""
@@ -135,6 +149,7 @@ def _add_populate(procedure: Procedure, region: str, *, to: str, pushes: bool) -
 
     def add(step: Callable[..., Step], at: str, to: str) -> None:
         step.__name__ = f"{region}_{step.__name__}"
+        step.__annotations__["s"] = get_type_hints(more)["s"]
         procedure.step(at=f"{region}_{at}", to=to)(step)
 
     add(find_populated, "populate", to)
@@ -144,7 +159,9 @@ def _add_populate(procedure: Procedure, region: str, *, to: str, pushes: bool) -
     add(unlock, "sync_one", to)
 
 
-def _add_memory(*, vmemmap_is_pushed: bool) -> Procedure:
+def adding_memory(*, vmemmap_is_pushed: bool = True, more: More = _no_more) -> Procedure:
+    """add_memory().  vmemmap_is_pushed: also what is filled there; more: what else is written to a
+    process's tables when they get an entry."""
     procedure = Procedure(
         "add_memory",
         kernel="mm/memory_hotplug.c: add_memory_resource(), arch/x86/mm/init_64.c: "
@@ -183,14 +200,14 @@ def _add_memory(*, vmemmap_is_pushed: bool) -> Procedure:
         )
 
     procedure.step(to="direct_populate")(begin)
-    _add_populate(procedure, "direct", to="go_on", pushes=True)
+    _add_populate(procedure, "direct", to="go_on", pushes=True, more=more)
     procedure.step(at="go_on", to="vmemmap_populate")(go_on)
-    _add_populate(procedure, "vmemmap", to="memmap_init", pushes=vmemmap_is_pushed)
+    _add_populate(procedure, "vmemmap", to="memmap_init", pushes=vmemmap_is_pushed, more=more)
     procedure.step(at="memmap_init", to="online")(memmap_init)
     procedure.step(at="online", to=Procedure.DONE)(online)
     return procedure
 
 
-add_memory = _add_memory(vmemmap_is_pushed=True)
+add_memory = adding_memory()
 # V-07: vmemmap_populate_compound_pages() was a way to fill an entry that no push followed.
-add_memory_compound_pages = _add_memory(vmemmap_is_pushed=False)
+add_memory_compound_pages = adding_memory(vmemmap_is_pushed=False)
