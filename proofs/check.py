@@ -125,19 +125,14 @@ class _Run:
         self.scope = design.scope_at(options.scope)
         self.walks = _walks(design, self.scope)
         self.inferred = Induction()
-        self.known: list[Lemma] = []  # what the parts of the design need when they are alone
 
     def proof(self, claims: Sequence[Property[Any]]) -> Induction:
         """What is inductive with the lemmas of the design; each proof is on its way to the second
         solver."""
-        if self.options.lemmas != "given" and claims:
-            self.known = lemmas_of_parts(
-                self.design, self.prover_of, self.options.timeout / 2, self.progress
-            )
         helpers = self.helpers(claims)
         false = self.walks.refuted([*claims, *helpers]) if self.walks else {}
         standing = [p for p in claims if p.name not in false]
-        if self.options.lemmas == "infer" and not self.known:
+        if self.options.lemmas == "infer":
             waiting = Failure(None, "unknown", "no lemma of the design was read")
             proof = Induction(failures={p.name: waiting for p in standing})
         else:
@@ -145,8 +140,8 @@ class _Run:
             helpers = [p for p in helpers if p.name not in false]
             found = self.rechecker.submit
             # Where nobody has written lemmas, what is not proved soon wants some.
-            written = self.options.lemmas == "given" or (self.design.lemmas and not self.known)
-            last = LAST_EFFORT if written else 0
+            written = self.design.lemmas and not self.design.parts
+            last = LAST_EFFORT if written or self.options.lemmas == "given" else 0
             proof = induction(
                 self.design, standing, helpers, self.prover, self.progress, found, last=last
             )
@@ -159,7 +154,7 @@ class _Run:
     def helpers(self, claims: Sequence[Property[Any]]) -> list[Property[Any]]:
         """Further invariants that may help to prove the claims."""
         others = [p for p in self.design.properties if p.kind == "always" and p not in claims]
-        return [*others, *self.design.lemmas, *self.known]
+        return [*others, *self.design.lemmas]
 
     @property
     def prover(self) -> Prover:
@@ -180,6 +175,37 @@ class _Run:
             name for name, failure in proof.failures.items() if failure.steps
         }
         helpers = [p for p in self.helpers(claims) if p.name not in false]
+        left = self.proved_with_lemmas_of_parts(claims, helpers)
+        if left:
+            self.inferred = self.inferred.and_also(self.inference(left, helpers))
+        self.inferred.seconds = (monotonic() - started) / len(claims)
+        for claim in claims:
+            if claim not in self.inferred.proved:
+                failure = Failure(None, "unknown", "no lemmas were found that make it inductive")
+                proof.failures[claim.name] = self.inferred.failures.get(claim.name, failure)
+
+    def proved_with_lemmas_of_parts(
+        self, claims: Sequence[Property[Any]], helpers: list[Property[Any]]
+    ) -> Sequence[Property[Any]]:
+        """Prove claims with what the parts of the design need, which helps with the others too; those
+        that are left."""
+        half = self.options.timeout / 2
+        known = lemmas_of_parts(self.design, self.prover_of, half, self.progress)
+        false = self.walks.refuted(known) if self.walks else {}
+        known = [p for p in known if p.name not in false]
+        if not known:
+            return claims
+        submit = self.rechecker.submit
+        self.inferred = induction(
+            self.design, claims, [*helpers, *known], self.prover, self.progress, submit, last=0
+        )
+        helpers += known
+        return [c for c in claims if c not in self.inferred.proved]
+
+    def inference(
+        self, claims: Sequence[Property[Any]], helpers: Sequence[Property[Any]]
+    ) -> Induction:
+        """What is proved with lemmas that are looked for in the whole design."""
         design, tell = self.design, self.progress
         try:
             inference = Inference(
@@ -189,17 +215,12 @@ class _Run:
                 lambda n: tell(f"{design.name}: {n} lemmas so far"),
             )
         except DesignError:  # no machine at such a scope
-            return
+            return Induction()
         inference.settle()
         standing = [p for p in claims if p in inference.claims]
         helping = [p for p in helpers if p in inference.claims]
         submit = self.rechecker.submit
-        self.inferred = induction(design, standing, helping, self.prover, tell, submit, inference)
-        self.inferred.seconds = (monotonic() - started) / len(claims)
-        for claim in claims:
-            if claim not in self.inferred.proved:
-                failure = Failure(None, "unknown", "no lemmas were found that make it inductive")
-                proof.failures[claim.name] = self.inferred.failures.get(claim.name, failure)
+        return induction(design, standing, helping, self.prover, tell, submit, inference)
 
     def base(self, prop: Property[Any], verdict: Verdict, **fields: Any) -> Result:
         assumptions = tuple(a.name for a in self.design.assumptions)

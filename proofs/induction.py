@@ -95,6 +95,17 @@ class Induction:
             todo += fresh
         return tuple(sorted(found - {name}))
 
+    def and_also(self, other: Induction) -> Induction:
+        """Both: what either proves of one system is an invariant of it, together with the rest."""
+        proved = dict.fromkeys((*self.proved, *other.proved))
+        failures = {**self.failures, **other.failures}
+        names = {p.name for p in proved}
+        return Induction(
+            tuple(proved),
+            {**self.proofs, **other.proofs},
+            {n: f for n, f in failures.items() if n not in names},
+        )
+
 
 class Lemmas(Protocol):
     """Where lemmas come from that nobody has written down."""

@@ -15,12 +15,12 @@ from __future__ import annotations
 
 from mapproof.model.language import Bool, always, some
 from mapproof.model.machine.sorts import Pgd, PgdSlot, Pmd, PmdSlot, Pte, PteSlot
-from mapproof.model.operations.vmalloc import KERNEL_PAGE, KERNEL_TABLE, Kernel
+from mapproof.model.operations.vmalloc import KERNEL_PAGE, KERNEL_TABLE, Kernel, KernelTables
 from mapproof.model.operations.vmalloc_x86_64 import X8664
 
 
 @always
-def pmd_entries_are_well_formed(s: Kernel, p: Pmd, i: PmdSlot) -> Bool:
+def pmd_entries_are_well_formed(s: KernelTables, p: Pmd, i: PmdSlot) -> Bool:
     """A PMD entry is zero, or leads to a PTE page, or is a large leaf of kernel data."""
     entry = s.pmd.entry(p, i)
     table = s.pmd.same(entry, KERNEL_TABLE, except_for=("table",)) & entry.table.is_some

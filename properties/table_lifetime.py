@@ -12,13 +12,13 @@ from __future__ import annotations
 
 from mapproof.model.language import Bool, always, sometimes, step
 from mapproof.model.machine.sorts import Cpu, Pmd, PmdSlot, Pte, PteSlot
-from mapproof.model.operations.vmalloc import Kernel
+from mapproof.model.operations.vmalloc import Kernel, KernelTables
 from mapproof.model.operations.vmalloc_pae import Pae
 from mapproof.model.operations.vmalloc_x86_64 import X8664Huge, ioremap_huge_64
 
 
 @always
-def no_entry_into_a_freed_table(s: Kernel, p: Pmd, i: PmdSlot) -> Bool:
+def no_entry_into_a_freed_table(s: KernelTables, p: Pmd, i: PmdSlot) -> Bool:
     """A present PMD entry leads to an allocated PTE page, or is a large leaf."""
     entry = s.pmd.entry(p, i)
     return (entry.present & entry.table.is_some).implies(s.in_use[entry.table.value])
@@ -32,9 +32,9 @@ def free_tables_are_empty(s: Kernel, t: Pte, j: PteSlot) -> Bool:
 
 @always
 def tables_have_one_place(s: Pae, i: PmdSlot, k: PmdSlot) -> Bool:
-    """No two entries of init_mm lead to one PTE page."""
+    """No two entries of init_mm lead to one PTE page, if one of them is of the vmalloc area."""
     a, b = s.reference(i).table, s.reference(k).table
-    return (a.is_some & (a == b)).implies(i == k)
+    return (s.is_vmalloc(i) & a.is_some & (a == b)).implies(i == k)
 
 
 @step

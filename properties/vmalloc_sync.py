@@ -32,7 +32,8 @@ def copies_agree_or_fault(s: Pae, m: Mm, i: PmdSlot) -> Bool:
 def no_stale_copy_on_reuse(s: Pae, m: Mm, i: PmdSlot) -> Bool:
     """When a range is free for reuse, no process has an entry that the reference lacks."""
     stale = s.copy(m, i).present & ~s.reference(i).present
-    return (s.on_list[m] & (s.area[i] == Area.FREE)).implies(~stale)
+    free = s.is_vmalloc(i) & (s.area[i] == Area.FREE)
+    return (s.on_list[m] & free).implies(~stale)
 
 
 @always
@@ -58,6 +59,12 @@ def _goes_round(a: Area, b: Area) -> Bool:
     return (a == b) | taken | queued | purged
 
 
+@always
+def ranges_are_of_the_vmalloc_area(s: Pae, i: PmdSlot) -> Bool:
+    """What is handed out lies in the vmalloc area."""
+    return s.is_vmalloc(i) | (s.area[i] == Area.FREE)
+
+
 @step
 def ranges_go_round(old: Pae, new: Pae, i: PmdSlot) -> Bool:
     """A range is taken when it is free, unmapped when it is in use, freed when it was unmapped."""
@@ -75,7 +82,7 @@ def only_ranges_in_use_are_mapped(s: Pae, i: PmdSlot, j: PteSlot) -> Bool:
     """init_mm maps pages, small or large, in ranges in use only."""
     entry = s.reference(i)
     small = entry.table.is_some & s.pte.present[entry.table.value, j]
-    used = s.area[i] == Area.BUSY
+    used = (s.area[i] == Area.BUSY) | ~s.is_vmalloc(i)
     return small.implies(used) & entry.leaf.is_some.implies(used)
 
 
@@ -129,8 +136,11 @@ def pgd_list_changes_under_its_lock(old: Kernel, new: Kernel, m: Mm) -> Bool:
 
 @step
 def copies_are_removed_under_pgd_lock(old: Pae, new: Pae, m: Mm, i: PmdSlot) -> Bool:
-    """What a process on pgd_list has is taken away by whoever walks the list, and by nobody else."""
-    lost = old.copy(m, i).present & ~old.pmd.same(old.copy(m, i), new.copy(m, i))
+    """What a process on pgd_list has of the vmalloc area is taken away by whoever walks the list, and
+    by nobody else."""
+    lost = (
+        old.is_vmalloc(i) & old.copy(m, i).present & ~old.pmd.same(old.copy(m, i), new.copy(m, i))
+    )
     return (old.on_list[m] & lost).implies(old.pgd_lock.now)
 
 
@@ -190,7 +200,7 @@ def another_process_runs(s: Kernel, cpu: Cpu) -> Bool:
 @sometimes
 def a_process_has_exited(s: Pae, m: Mm, i: PmdSlot) -> Bool:
     """A process has left pgd_list; its tables still have an entry."""
-    return ~s.on_list[m] & s.copy(m, i).present
+    return ~s.on_list[m] & s.is_vmalloc(i) & s.copy(m, i).present
 
 
 @sometimes
@@ -214,5 +224,5 @@ def a_large_page_is_mapped(s: Kernel, p: Pmd, i: PmdSlot) -> Bool:
 @sometimes
 def a_purge_is_over(s: Pae, i: PmdSlot) -> Bool:
     """A range that was mapped by small pages is free, and every lock is free, too."""
-    again = (s.area[i] == Area.FREE) & s.reference(i).present
+    again = s.is_vmalloc(i) & (s.area[i] == Area.FREE) & s.reference(i).present
     return again & ~s.pgd_lock.now & ~s.vmap_purge_lock.now

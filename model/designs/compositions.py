@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from ..language.compose import AtOnce, together
 from ..operations import hotplug, ldt, vmalloc, vmalloc_pae
+from ..operations import pti_pae as halves
 from ..operations import pti_upper as upper
 from ..operations.hotplug_isolation import IsolatedHotplug, add_memory_mirrored
-from . import pti_upper
+from ..operations.pae_isolation import IsolatedPae
+from . import pti_pae, pti_upper
 from .hotplug import hotplug_x86_64
 from .ldt import ldt_pti
 from .vmalloc_pae import vmalloc_pae_2019
@@ -17,20 +19,32 @@ class LdtOnPae(ldt.Ldt, vmalloc_pae.Pae):
     are the same processes, on the same CPUs, and come and go under pgd_lock."""
 
 
+_LDT_ON_PAE = [
+    AtOnce(ldt.switch_mm, vmalloc.switch_mm),
+    AtOnce(ldt.fork, vmalloc_pae.fork, {"m": "child"}),
+    AtOnce(ldt.fork_without_ldt, vmalloc_pae.fork, {"m": "child"}),
+    AtOnce(ldt.exit_mm, vmalloc.exit_mm),
+]
+
 ldt_pae = together(
     ldt_pti,
     vmalloc_pae_2019,
     LdtOnPae,
     name="ldt-pae",
-    at_once=[
-        AtOnce(ldt.switch_mm, vmalloc.switch_mm),
-        AtOnce(ldt.fork, vmalloc_pae.fork, {"m": "child"}),
-        AtOnce(ldt.fork_without_ldt, vmalloc_pae.fork, {"m": "child"}),
-        AtOnce(ldt.exit_mm, vmalloc.exit_mm),
-    ],
+    at_once=_LDT_ON_PAE,
     geometry="i386-pae",
     doc="""The LDT under page table isolation together with the synchronisation of the vmalloc area, on
 32-bit PAE: processes come, go and are switched to for both.""",
+)
+ldt_pae_switch_without_ldt = together(
+    ldt_pti,
+    vmalloc_pae_2019,
+    LdtOnPae,
+    name="ldt-pae-switch-without-ldt",
+    at_once=[pair for pair in _LDT_ON_PAE if pair.first is not ldt.switch_mm],
+    without=[ldt.switch_mm],
+    geometry="i386-pae",
+    doc="ldt-pae, but a context switch loads CR3 only: LDTR points to what the last process had.",
 )
 
 hotplug_isolation = together(
@@ -51,4 +65,26 @@ hotplug_isolation_mirrored = hotplug_isolation.replacing(
     add_memory_mirrored,
     name="hotplug-isolation-mirrored",
     doc="hotplug-isolation, but the push writes an entry to the user tables as well.",
+)
+
+isolation_vmalloc_pae = together(
+    vmalloc_pae_2019,
+    pti_pae.pti_pae,
+    IsolatedPae,
+    name="isolation-vmalloc-pae",
+    at_once=[
+        AtOnce(vmalloc_pae.fork, halves.pgd_alloc),
+        AtOnce(vmalloc.exit_mm, halves.pgd_free),
+    ],
+    without=[halves.vmap, halves.vunmap, halves.vmalloc_sync_one],
+    geometry="i386-pae",
+    doc="""Page table isolation and the vmalloc area on 32-bit PAE: the purge and faults synchronise the
+kernel PMD pages that isolation gives to every process, with an LDT of its own in them.""",
+)
+
+isolation_vmalloc_pae_too_far = isolation_vmalloc_pae.replacing(
+    vmalloc_pae.purge_with_sync,
+    vmalloc_pae.purge_too_far,
+    name="isolation-vmalloc-pae-too-far",
+    doc="isolation-vmalloc-pae, but the purge goes on behind the vmalloc area (defect V-04).",
 )

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from ..language import Design
-from ..machine.sorts import Mm, PmdSlot, Pte
+from ..machine.sorts import Frame, Mm, Pmd, PmdSlot, Pte
 from ..operations import pti_pae as op
+from ..operations.pae_tables import pmd_pages_are_private
 from ..operations.pti_pae import PaeHalves
 
 pti_pae = Design(
@@ -19,8 +20,12 @@ pti_pae = Design(
         op.vunmap,
         op.vmalloc_sync_one,
     ],
-    assumptions=[op.one_entry_for_the_ldt],
-    scope={Mm: 2, PmdSlot: 5, Pte: 2},
+    assumptions=[
+        pmd_pages_are_private,
+        op.one_entry_for_the_ldt,
+        op.tables_of_boot_are_known,
+    ],
+    scope={Mm: 2, PmdSlot: 6, Pte: 4, Frame: 1, Pmd: lambda sizes: sizes[Mm] + 1},
     geometry="i386-pae",
     doc="""Kernel halves on 32-bit PAE with page table isolation, as merged: what is not shared is
 copied, and only the vmalloc area is synchronised later.""",

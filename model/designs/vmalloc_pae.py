@@ -6,6 +6,7 @@ from ..language import Bool, Design, always
 from ..machine.sorts import Cpu, Frame, Mm, Pmd, PmdSlot, Pte, PteSlot
 from ..operations import vmalloc as kernel
 from ..operations import vmalloc_pae as op
+from ..operations.pae_tables import pmd_pages_are_private
 from ..operations.vmalloc import Area
 from ..operations.vmalloc_pae import Pae
 
@@ -14,7 +15,7 @@ from ..operations.vmalloc_pae import Pae
 def copies_of_used_areas_come_from_the_reference(s: Pae, m: Mm, i: PmdSlot) -> Bool:
     """While a range is in use or free, a present copy is the reference's entry."""
     copy = s.copy(m, i)
-    settled = s.on_list[m] & (s.area[i] != Area.LAZY) & copy.present
+    settled = s.on_list[m] & s.is_vmalloc(i) & (s.area[i] != Area.LAZY) & copy.present
     return settled.implies(s.pmd.same(copy, s.reference(i)))
 
 
@@ -30,7 +31,7 @@ def only_small_pages_survive_unmapping(s: Pae, i: PmdSlot) -> Bool:
 def lazy_copies_agree_or_the_reference_is_absent(s: Pae, m: Mm, i: PmdSlot) -> Bool:
     """A copy can only be stale where the reference's entry is gone."""
     copy, reference = s.copy(m, i), s.reference(i)
-    both = s.on_list[m] & copy.present & reference.present
+    both = s.on_list[m] & s.is_vmalloc(i) & copy.present & reference.present
     return both.implies(s.pmd.same(copy, reference))
 
 
@@ -105,7 +106,7 @@ vmalloc_pae_2019 = Design(
     ],
     procedures=[op.purge_with_sync],
     lemmas=PAE_LEMMAS,
-    assumptions=[op.pmd_pages_are_private],
+    assumptions=[pmd_pages_are_private],
     scope={
         Mm: 2,
         Cpu: 2,

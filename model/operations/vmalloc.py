@@ -37,17 +37,22 @@ KERNEL_TABLE = Entry(present=TRUE, writable=TRUE)
 KERNEL_PAGE = Entry(present=TRUE, writable=TRUE, nx=TRUE, global_=TRUE)
 
 
-class Kernel(State):
-    """What both machines have.  on_list: the process is on ``pgd_list``; in_use: the PTE page is
-    allocated; loaded_mm: the process whose tables a CPU runs on; boot_mm: the first process."""
+class KernelTables(State):
+    """PMD entries of the kernel's addresses.  in_use: the PTE page is allocated; on_list: the process is
+    on ``pgd_list``; boot_mm: the first process."""
 
     pmd: LargeDirectory[Pmd, PmdSlot, Pte]
-    pte: Leaves[Pte, PteSlot]
     in_use: Map[Pte, Bool]
     on_list: Map[Mm, Bool]
+    boot_mm: Fun[tuple[()], Mm] = given(lambda scope: 0)
+
+
+class Kernel(KernelTables):
+    """What both machines have.  loaded_mm: the process whose tables a CPU runs on."""
+
+    pte: Leaves[Pte, PteSlot]
     loaded_mm: Map[Cpu, Mm]
     pgd_lock: Var[Bool]
-    boot_mm: Fun[tuple[()], Mm] = given(lambda scope: 0)
 
 
 def boot_kernel(s: Kernel) -> list[Update]:

@@ -7,29 +7,23 @@ removals must be pushed before the address is used again.  An area here is the r
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
-
 from ..language import (
     FALSE,
     TRUE,
     Bool,
-    Fun,
     Locals,
     Map,
     Procedure,
     Step,
     Update,
     Var,
-    assumption,
     forall,
-    given,
     operation,
     some,
 )
 from ..machine.entries import EMPTY, Entry
-from ..machine.geometry import I386_PAE
 from ..machine.sorts import Cpu, Frame, Mm, Pmd, PmdSlot, Pte, PteSlot
+from .pae_tables import PaeTables, Region
 from .vmalloc import KERNEL_PAGE, KERNEL_TABLE, Area, Kernel, boot_kernel
 
 
@@ -40,46 +34,13 @@ class Purge(Locals):
     visited: Map[tuple[Cpu, Mm], Bool]
 
 
-class Pae(Kernel):
-    """Unshared kernel PMDs: init_pmd is the reference page, pmd_of the copy of each process.
-    vmap_purge_lock: the mutex that makes purges take turns."""
+class Pae(PaeTables, Kernel):
+    """area: of each range of the vmalloc area.  vmap_purge_lock: the mutex that makes purges take
+    turns."""
 
     area: Map[PmdSlot, Area]
     vmap_purge_lock: Var[Bool]
     purge: Purge
-    init_pmd: Fun[tuple[()], Pmd] = given(lambda scope: 0)
-    pmd_of: Fun[Mm, Pmd] = given(lambda scope, m: m + 1)
-
-    def reference(self, i: PmdSlot) -> Entry:
-        """``init_mm``'s entry."""
-        return self.pmd.entry(self.init_pmd[()], i)
-
-    def copy(self, m: Mm, i: PmdSlot) -> Entry:
-        """The entry of a process."""
-        return self.pmd.entry(self.pmd_of[m], i)
-
-    @classmethod
-    def show_element(
-        cls, sort: Any, index: int, look: Callable[..., int], scope: Mapping[Any, int]
-    ) -> str | None:
-        if sort is PmdSlot:
-            pmd = I386_PAE.level("pmd").size
-            start = -(-I386_PAE.region("vmalloc").start // pmd) * pmd
-            return I386_PAE.show_va(start + index * pmd)
-        if sort is Pmd:
-            if index == look("init_pmd"):
-                return "init_mm's PMD"
-            return next(
-                (f"PMD of mm{m}" for m in range(scope[Mm]) if look("pmd_of", m) == index), None
-            )
-        return None
-
-
-@assumption
-def pmd_pages_are_private(s: Pae, m: Mm, n: Mm) -> Bool:
-    """Every process has a kernel PMD page of its own, and init_mm another (SHARED_KERNEL_PMD is 0)."""
-    own = (s.pmd_of[m] == s.pmd_of[n]).implies(m == n)
-    return own & (s.pmd_of[m] != s.init_pmd[()])
 
 
 @operation(kernel="arch/x86/mm/init_32.c: paging_init()")
@@ -108,7 +69,7 @@ def fork(s: Pae, m: Mm) -> Step:
 @operation(kernel="mm/vmalloc.c: alloc_vmap_area()")
 def alloc_vmap_area(s: Pae, i: PmdSlot) -> Step:
     """Take a free range."""
-    return Step(when=s.area[i] == Area.FREE, then=[s.area.set(i, Area.BUSY)])
+    return Step(when=s.is_vmalloc(i) & (s.area[i] == Area.FREE), then=[s.area.set(i, Area.BUSY)])
 
 
 @operation(kernel="lib/ioremap.c: ioremap_try_huge_pmd(), pmd_set_huge()")
@@ -192,7 +153,7 @@ def vunmap(s: Pae, i: PmdSlot) -> Step:
 def vmalloc_fault(s: Pae, cpu: Cpu, i: PmdSlot) -> Step:
     """A CPU touches a range that its tables lack and init_mm has: the entry is pulled in."""
     m = s.loaded_mm[cpu]
-    missing = ~s.copy(m, i).present & s.reference(i).present
+    missing = s.is_vmalloc(i) & ~s.copy(m, i).present & s.reference(i).present
     return Step(when=missing, then=s.pmd.set_entry(s.pmd_of[m], i, s.reference(i)))
 
 
@@ -236,8 +197,9 @@ def _sync_one(s: Pae, cpu: Cpu, m: Mm) -> list[Update]:
     return s.pmd.fill_entries(lambda p, k: reference, here)
 
 
-def _purge(*, breaks_early: bool) -> Procedure:
-    """The purge since 3f8fd02b1bf1: push to all processes, flush, then free the range."""
+def _purge(*, breaks_early: bool = False, goes_too_far: bool = False) -> Procedure:
+    """The purge since 3f8fd02b1bf1: push to all processes, flush, then free the range.  goes_too_far:
+    entries behind the vmalloc area are pushed as well."""
     procedure = Procedure(
         "purge_vmap_area_lazy",
         kernel="mm/vmalloc.c: __purge_vmap_area_lazy(), arch/x86/mm/fault.c: vmalloc_sync_all()",
@@ -247,8 +209,9 @@ def _purge(*, breaks_early: bool) -> Procedure:
     def lock(s: Pae, cpu: Cpu, i: PmdSlot) -> Step:
         """Under vmap_purge_lock, take pgd_lock to walk pgd_list for a range on the purge list."""
         unlocked = ~s.vmap_purge_lock.now & ~s.pgd_lock.now
+        behind = s.is_in(i, Region.LDT, Region.CPU_ENTRY_AREA) if goes_too_far else FALSE
         return Step(
-            when=(s.area[i] == Area.LAZY) & unlocked,
+            when=((s.area[i] == Area.LAZY) | behind) & unlocked,
             then=[s.vmap_purge_lock.become(TRUE), *_start(s, cpu, i)],
         )
 
@@ -281,9 +244,11 @@ def _visited_any(s: Pae, cpu: Cpu) -> Bool:
     return ~forall(Mm, lambda m: ~(s.on_list[m] & s.purge.visited[cpu, m]))
 
 
-purge_with_sync = _purge(breaks_early=False)
+purge_with_sync = _purge()
 # V-02: the loop over pgd_list ended at the first process when init_mm's entry was absent.
 purge_breaking_early = _purge(breaks_early=True)
+# V-04: the loop over addresses went on to FIXADDR_TOP.
+purge_too_far = _purge(goes_too_far=True)
 
 
 vmalloc_sync_all = Procedure(
@@ -296,7 +261,7 @@ vmalloc_sync_all = Procedure(
 @vmalloc_sync_all.step(to="add_one")
 def lock_pgd_list(s: Pae, cpu: Cpu, i: PmdSlot) -> Step:
     """Take pgd_lock to walk pgd_list."""
-    return Step(when=~s.pgd_lock.now, then=_start(s, cpu, i))
+    return Step(when=s.is_vmalloc(i) & ~s.pgd_lock.now, then=_start(s, cpu, i))
 
 
 @vmalloc_sync_all.step(to="add_one")
