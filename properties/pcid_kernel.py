@@ -12,28 +12,30 @@ Not covered: which process an identifier has (pcid), global entries (pti_global)
 
 from __future__ import annotations
 
-from mapproof.model.language import Bool, Opt, always, exists, sometimes, step
+from mapproof.model.language import Bool, Map, Opt, always, sometimes
 from mapproof.model.machine.cpu import Mode
 from mapproof.model.machine.sorts import Cpu, Frame, Va
 from mapproof.model.machine.tlb import Asid
-from mapproof.model.operations.pcid_kernel import KernelPcids, release
+from mapproof.model.operations.pcid_kernel import KernelPcids
 
 
-def _fresh(s: KernelPcids, cpu: Cpu, va: Va, entry: Opt[Frame]) -> Bool:
-    return entry.is_some.implies((entry == s.cea[va]) | s.awaited(cpu, va, entry.value))
+def _fresh(
+    s: KernelPcids, cpu: Cpu, va: Va, entry: Opt[Frame], mapped: Map[Va, Opt[Frame]]
+) -> Bool:
+    return entry.is_some.implies((entry == mapped[va]) | s.awaited(cpu, va, entry.value))
 
 
 @always
 def kept_kernel_entries_are_fresh(s: KernelPcids, cpu: Cpu, a: Asid, va: Va) -> Bool:
     """Kernel-PCID entries of an identifier that is kept are what is mapped, or wait for the flush."""
-    return s.is_kept(cpu, a).implies(_fresh(s, cpu, va, s.kernel_tlb[cpu, a, va]))
+    return s.is_kept(cpu, a).implies(_fresh(s, cpu, va, s.kernel_tlb[cpu, a, va], s.kernel))
 
 
 @always
 def kept_user_entries_are_fresh(s: KernelPcids, cpu: Cpu, a: Asid, va: Va) -> Bool:
     """So are those of its user PCID, unless the exit path flushes them."""
     kept = s.is_kept(cpu, a) & ~s.user_flush[cpu, a]
-    return kept.implies(_fresh(s, cpu, va, s.user_tlb[cpu, a, va]))
+    return kept.implies(_fresh(s, cpu, va, s.user_tlb[cpu, a, va], s.user))
 
 
 @always
@@ -51,39 +53,6 @@ def free_pages_are_flushed_before_use(s: KernelPcids, cpu: Cpu, a: Asid, va: Va)
     return s.is_kept(cpu, a).implies(
         kernel.is_some.implies(~s.free[kernel.value]) & gone.implies(s.user_flush[cpu, a])
     )
-
-
-@always
-def mapped_pages_are_not_free(s: KernelPcids, va: Va, other: Va) -> Bool:
-    """A page that is mapped is not free, and is mapped once."""
-    a, b = s.cea[va], s.cea[other]
-    alone = (b.is_some & (a.value == b.value)).implies(va == other)
-    return a.is_some.implies(~s.free[a.value] & alone)
-
-
-@always
-def released_pages_wait(s: KernelPcids, cpu: Cpu, by: Cpu, va: Va) -> Bool:
-    """A page that a CPU releases is neither mapped nor free, and one CPU is at it."""
-    f = s.release.frame[cpu]
-    alone = (~release.idle(s, by) & (s.release.frame[by] == f)).implies(by == cpu)
-    return (~release.idle(s, cpu)).implies(~s.free[f] & alone & (s.cea[va] != f))
-
-
-@always
-def no_page_is_lost(s: KernelPcids, f: Frame) -> Bool:
-    """A page that is not free is mapped, or a CPU is releasing it."""
-
-    def released(by: Cpu) -> Bool:
-        return ~release.idle(s, by) & (s.release.frame[by] == f)
-
-    return s.free[f] | exists(Va, lambda va: s.cea[va] == f) | exists(Cpu, released)
-
-
-@step
-def entries_are_not_overwritten(old: KernelPcids, new: KernelPcids, va: Va) -> Bool:
-    """An entry is cleared before it maps another page."""
-    present = old.cea[va].is_some & new.cea[va].is_some
-    return present.implies(new.cea[va] == old.cea[va])
 
 
 @sometimes

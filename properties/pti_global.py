@@ -13,11 +13,11 @@ pages that share a large page with entry text on 32-bit and stay global when it 
 
 from __future__ import annotations
 
-from mapproof.model.language import Bool, Opt, always, exists, sometimes, step
+from mapproof.model.language import Bool, Opt, always, sometimes, step
 from mapproof.model.machine.cpu import Mode
 from mapproof.model.machine.halves import Halves
 from mapproof.model.machine.sorts import Cpu, Frame, Va
-from mapproof.model.operations.pti_global import Globals, unmap
+from mapproof.model.operations.pti_global import Globals
 
 
 @always
@@ -49,27 +49,32 @@ def ring_3_uses_the_user_tables_only(s: Globals, cpu: Cpu, va: Va) -> Bool:
     def good(entry: Opt[Frame]) -> Bool:
         return entry.is_some.implies((s.user[va] == entry) | s.awaited(cpu, va, entry.value))
 
-    usable = good(s.user_tlb[cpu, va]) & good(s.global_tlb[cpu, va])
+    usable = good(s.user_tlb[cpu, s.asid[cpu], va]) & good(s.global_tlb[cpu, va])
     return (s.mode[cpu] == Mode.USER).implies(usable)
 
 
 @always
 def free_pages_are_in_no_tlb(s: Globals, cpu: Cpu, va: Va) -> Bool:
-    """No CPU has an entry for a free page, under any PCID or none."""
+    """No CPU has an entry for a free page, under the PCIDs that are loaded or none, unless the exit
+    path flushes it."""
+    a = s.asid[cpu]
 
     def good(entry: Opt[Frame]) -> Bool:
         return entry.is_some.implies(~s.free[entry.value])
 
-    return good(s.user_tlb[cpu, va]) & good(s.kernel_tlb[cpu, va]) & good(s.global_tlb[cpu, va])
+    user = s.user_flush[cpu, a] | good(s.user_tlb[cpu, a, va])
+    return user & good(s.kernel_tlb[cpu, a, va]) & good(s.global_tlb[cpu, va])
 
 
 @always
 def user_tables_have_the_listed_pages_only(s: Globals, va: Va) -> Bool:
     """The user tables map cpu_entry_area, entry text, and the page of each CPU's TSS; the first with
-    all that the kernel has there, and global."""
+    all that the kernel has there, and global if CPUs know that."""
     listed = s.entry_area[va] | s.entry_text[va] | s.tss[va]
     area = s.entry_area[va] & s.kernel[va].is_some
-    return s.user[va].is_some.implies(listed) & area.implies(s.user[va].is_some & s.user_g[va])
+    return s.user[va].is_some.implies(listed) & area.implies(
+        s.user[va].is_some & (s.user_g[va] == s.has_pge[()])
+    )
 
 
 @step
@@ -82,26 +87,10 @@ def what_was_copied_stays(old: Globals, new: Globals, va: Va) -> Bool:
     )
 
 
-@always
-def no_kernel_page_is_lost(s: Globals, f: Frame) -> Bool:
-    """A page that is not free is mapped, or a CPU is releasing it."""
-
-    def released(by: Cpu) -> Bool:
-        return ~unmap.idle(s, by) & (s.release.frame[by] == f)
-
-    return s.free[f] | exists(Va, lambda va: s.kernel[va] == f) | exists(Cpu, released)
-
-
-@sometimes
-def another_cpu_has_answered(s: Globals, cpu: Cpu, by: Cpu) -> Bool:
-    """Whoever releases a page has another CPU's answer."""
-    return (cpu != by) & ~unmap.idle(s, by) & ~s.release.waits_for[by, cpu]
-
-
 @sometimes
 def the_kernel_runs_beside_a_user_entry(s: Globals, cpu: Cpu, va: Va) -> Bool:
     """A CPU in the kernel has an entry of the user PCID, of its TSS."""
-    return (s.mode[cpu] == Mode.KERNEL) & s.user_tlb[cpu, va].is_some
+    return (s.mode[cpu] == Mode.KERNEL) & s.user_tlb[cpu, s.asid[cpu], va].is_some
 
 
 @sometimes
@@ -114,4 +103,4 @@ def ring_3_has_a_global_entry(s: Globals, cpu: Cpu, va: Va) -> Bool:
 @sometimes
 def the_kernel_has_a_page_of_its_own(s: Globals, cpu: Cpu, va: Va) -> Bool:
     """A CPU has an entry of a page that only the kernel maps."""
-    return s.kernel_tlb[cpu, va].is_some & s.user[va].is_none & s.kernel[va].is_some
+    return s.kernel_tlb[cpu, s.asid[cpu], va].is_some & s.user[va].is_none & s.kernel[va].is_some

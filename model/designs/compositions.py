@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from ..language.compose import AtOnce, together
 from ..operations import hotplug, ldt, vmalloc, vmalloc_pae
+from ..operations import pcid_kernel as pcids
+from ..operations import pti_global as globals_
 from ..operations import pti_pae as halves
 from ..operations import pti_upper as upper
 from ..operations.hotplug_isolation import IsolatedHotplug, add_memory_mirrored
 from ..operations.pae_isolation import IsolatedPae
-from . import pti_pae, pti_upper
+from ..operations.pcid_global import PcidGlobals
+from . import pcid_kernel, pti_global, pti_pae, pti_upper
 from .hotplug import hotplug_x86_64
 from .ldt import ldt_pti
 from .vmalloc_pae import vmalloc_pae_2019
@@ -87,4 +90,35 @@ isolation_vmalloc_pae_too_far = isolation_vmalloc_pae.replacing(
     vmalloc_pae.purge_too_far,
     name="isolation-vmalloc-pae-too-far",
     doc="isolation-vmalloc-pae, but the purge goes on behind the vmalloc area (defect V-04).",
+)
+
+pcid_global = together(
+    pti_global.pti_global,
+    pcid_kernel.pcid_kernel,
+    PcidGlobals,
+    name="pcid-global",
+    at_once=[AtOnce(globals_.flush_kernel_range, pcids.flush_kernel_range)],
+    without=[pcids.fill_tlb],
+    doc="""Global kernel pages and others under several PCIDs: a flush reaches global entries and those
+of the loaded identifier, and leaves the others to the switches that come.""",
+)
+
+pcid_global_loaded_only = together(
+    pti_global.pti_global,
+    pcid_kernel.pcid_kernel,
+    PcidGlobals,
+    name="pcid-global-loaded-only",
+    without=[pcids.fill_tlb, pcids.flush_kernel_range],
+    doc="""pcid-global, but a flush is what the global bit alone needs: entries of identifiers that are
+not loaded stay, and come back with a context switch.""",
+)
+
+pcid_global_invlpg = together(
+    pti_global.pti_global_invlpg,
+    pcid_kernel.pcid_kernel,
+    PcidGlobals,
+    name="pcid-global-invlpg",
+    at_once=[AtOnce(globals_.flush_kernel_range_not_global, pcids.flush_kernel_range)],
+    without=[pcids.fill_tlb],
+    doc="pcid-global, but INVLPG leaves global entries, and context switches keep them (defect T-08).",
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from ..language import Design
 from ..machine.sorts import Cpu, Frame, Va
 from ..machine.tlb import Asid
+from ..operations import kernel_pages as pages
 from ..operations import pcid_kernel as op
 from ..operations.pcid_kernel import KernelPcids
 
@@ -13,14 +14,14 @@ pcid_kernel = Design(
     state=KernelPcids,
     init=op.boot,
     operations=[
-        op.cea_set_pte,
+        pages.cea_set_pte,
         op.fill_tlb,
-        op.enter_kernel,
-        op.return_to_user,
+        pages.enter_kernel,
+        pages.return_to_user,
         op.switch_mm,
         op.flush_kernel_range,
     ],
-    procedures=[op.release],
+    procedures=[pages.release],
     scope={Cpu: 2, Asid: 2, Va: 1, Frame: 2},
     doc="""Flushes of kernel addresses under page table isolation, as merged: by INVLPG and INVPCID for
 the identifier that is loaded, at their next use for the others.""",

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from ..language import Design
 from ..machine.sorts import Cpu, Frame, Va
+from ..machine.tlb import Asid
+from ..operations import kernel_pages as pages
 from ..operations import pti_global as op
 from ..operations.pti_global import Globals
 
@@ -12,17 +14,17 @@ pti_global = Design(
     state=Globals,
     init=op.boot,
     operations=[
-        op.return_to_user,
-        op.enter_kernel,
+        pages.return_to_user,
+        pages.enter_kernel,
         op.fill_tlb,
         op.map_kernel_page,
         op.clone,
         op.clone_tss,
-        op.cea_set_pte,
+        pages.cea_set_pte,
         op.flush_kernel_range,
     ],
-    procedures=[op.unmap],
-    scope={Cpu: 2, Va: 3, Frame: 2},
+    procedures=[pages.release],
+    scope={Cpu: 2, Asid: 1, Va: 3, Frame: 2},
     doc="""The global bit under page table isolation, as merged: what both halves map may be global, and
 nothing else.""",
     source="arch/x86/mm/pti.c and cpu_entry_area.c of Linux 6.1",

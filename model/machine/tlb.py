@@ -26,17 +26,17 @@ class TwoPcids(State):
     user_tlb: Map[tuple[Cpu, Va], Opt[Frame]]
 
 
-class GlobalTlb(TwoPcids):
-    """Beside those, entries of global pages, which are used under every PCID (section 4.10.2.4)."""
-
-    global_tlb: Map[tuple[Cpu, Va], Opt[Frame]]
-
-
 class Tlb(State):
     """The TLB of a CPU that uses a pair of PCIDs for each of its last processes."""
 
     kernel_tlb: Map[tuple[Cpu, Asid, Va], Opt[Frame]]
     user_tlb: Map[tuple[Cpu, Asid, Va], Opt[Frame]]
+
+
+class GlobalTlb(Tlb):
+    """Beside those, entries of global pages, which are used under every PCID (section 4.10.2.4)."""
+
+    global_tlb: Map[tuple[Cpu, Va], Opt[Frame]]
 
 
 def drop(tlb: Map[tuple[Cpu, Va], Opt[Frame]], where: Callable[[Cpu, Va], Bool]) -> Update:

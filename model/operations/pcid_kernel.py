@@ -3,59 +3,24 @@
 With isolation kernel pages are not global, so each of a CPU's identifiers may have entries of its own
 for them, under both of its PCIDs.  INVLPG reaches the kernel PCID that is loaded; INVPCID, or the exit
 path where a CPU lacks it, the user PCID that belongs to it; the others are dropped when they are chosen
-next, which one flag for all of them asks for (invalidate_other).  The pages are those of
-cpu_entry_area, which both halves map.
+next, which one flag for all of them asks for (invalidate_other).  Entries here are not global.
 """
 
 from __future__ import annotations
 
-from ..language import (
-    FALSE,
-    NONE,
-    TRUE,
-    Bool,
-    Fun,
-    Map,
-    Opt,
-    Procedure,
-    Step,
-    Update,
-    exists,
-    ite,
-    operation,
-    some,
-)
+from ..language import FALSE, TRUE, Bool, Map, Step, ite, operation, some
 from ..machine.cpu import Mode
-from ..machine.flush import Flush
-from ..machine.sorts import Cpu, Frame, Va
-from ..machine.tlb import Asid, Tlb, drop_tagged
+from ..machine.sorts import Cpu, Va
+from ..machine.tlb import Asid, drop_tagged
+from .kernel_pages import KernelPages
 
 
-class KernelPcids(Tlb):
-    """cea: what is mapped, in both halves.  asid: the identifier in CR3.  valid: the identifier has a
-    process (``ctx_id``).  invalidate_other: all but the loaded one are to be dropped.  user_flush:
-    ``user_pcid_flush_mask``.  has_invpcid: INVPCID may be used on one address."""
+class KernelPcids(KernelPages):
+    """valid: the identifier has a process (``ctx_id``).  invalidate_other: all but the loaded one are to
+    be dropped."""
 
-    cea: Map[Va, Opt[Frame]]
-    free: Map[Frame, Bool]
-    mode: Map[Cpu, Mode]
-    asid: Map[Cpu, Asid]
     valid: Map[tuple[Cpu, Asid], Bool]
     invalidate_other: Map[Cpu, Bool]
-    user_flush: Map[tuple[Cpu, Asid], Bool]
-    release: Flush
-    has_invpcid: Fun[tuple[()], Bool]
-
-    def awaited(self, cpu: Cpu, va: Va, f: Frame) -> Bool:
-        """Somebody has cleared the entry, and this CPU's flush is still to come."""
-        return exists(
-            Cpu,
-            lambda by: (
-                ~release.idle(self, by)
-                & self.release.is_about(by, va, f)
-                & self.release.waits_for[by, cpu]
-            ),
-        )
 
     def is_kept(self, cpu: Cpu, a: Asid) -> Bool:
         """Entries of the identifier may be used without another flush."""
@@ -68,58 +33,25 @@ def boot(s: KernelPcids) -> Step:
     return Step(
         when=TRUE,
         then=[
-            s.kernel_tlb.fill(lambda cpu, a, va: NONE),
-            s.user_tlb.fill(lambda cpu, a, va: NONE),
-            s.cea.fill(lambda va: NONE),
-            s.free.fill(lambda f: TRUE),
-            s.mode.fill(lambda cpu: Mode.KERNEL),
+            *s.boot_pages(),
             s.valid.fill(lambda cpu, a: s.asid[cpu] == a),
             s.invalidate_other.fill(lambda cpu: FALSE),
-            s.user_flush.fill(lambda cpu, a: FALSE),
         ],
-    )
-
-
-@operation(kernel="arch/x86/mm/cpu_entry_area.c: cea_set_pte()")
-def cea_set_pte(s: KernelPcids, va: Va, f: Frame) -> Step:
-    """A free page is mapped; an entry that was not present is in no TLB."""
-    return Step(
-        when=s.cea[va].is_none & s.free[f],
-        then=[s.cea.set(va, some(f)), s.free.set(f, FALSE)],
     )
 
 
 @operation(kernel="Intel SDM vol. 3, section 4.10.2: caching of translations")
 def fill_tlb(s: KernelPcids, cpu: Cpu, va: Va) -> Step:
     """The CPU caches a translation under the PCID in CR3."""
-    key, found = (cpu, s.asid[cpu], va), some(s.cea[va].value)
+    key = (cpu, s.asid[cpu], va)
     user = s.mode[cpu] == Mode.USER
+    found = ite(user, s.user[va], s.kernel[va])
+    global_ = ite(user, s.user_g[va], s.kernel_g[va])
     return Step(
-        when=s.cea[va].is_some,
+        when=found.is_some & ~global_,
         then=[
-            s.user_tlb.set(key, ite(user, found, s.user_tlb[key])),
-            s.kernel_tlb.set(key, ite(user, s.kernel_tlb[key], found)),
-        ],
-    )
-
-
-@operation(kernel="arch/x86/entry/calling.h: SWITCH_TO_KERNEL_CR3")
-def enter_kernel(s: KernelPcids, cpu: Cpu) -> Step:
-    """A system call or interrupt; CR3 has the no-flush bit."""
-    return Step(when=s.mode[cpu] == Mode.USER, then=[s.mode.set(cpu, Mode.KERNEL)])
-
-
-@operation(kernel="arch/x86/entry/calling.h: SWITCH_TO_USER_CR3_STACK")
-def return_to_user(s: KernelPcids, cpu: Cpu) -> Step:
-    """CR3 has the no-flush bit unless the mask has the identifier."""
-    a = s.asid[cpu]
-    due = s.user_flush[cpu, a]
-    return Step(
-        when=s.mode[cpu] == Mode.KERNEL,
-        then=[
-            s.mode.set(cpu, Mode.USER),
-            drop_tagged(s.user_tlb, lambda c, b, va: (c == cpu) & (b == a) & due),
-            s.user_flush.set((cpu, a), FALSE),
+            s.user_tlb.set(key, ite(user, some(found.value), s.user_tlb[key])),
+            s.kernel_tlb.set(key, ite(user, s.kernel_tlb[key], some(found.value))),
         ],
     )
 
@@ -146,45 +78,13 @@ def switch_mm(s: KernelPcids, cpu: Cpu, a: Asid) -> Step:
     )
 
 
-release = Procedure(
-    "release",
-    kernel="arch/x86/events/intel/ds.c: ds_clear_cea(), dsfree_pages()",
-    doc="Clear an entry, have it flushed by flush_tlb_kernel_range(), free the page.",
-)
-
-
-@release.step
-def clear_pte(s: KernelPcids, cpu: Cpu, va: Va) -> Step:
-    """Clear the entry; every CPU is asked, this one among them."""
-    return Step(
-        when=s.cea[va].is_some,
-        then=[*s.release.begin(cpu, va, s.cea[va].value, lambda c: TRUE), s.cea.set(va, NONE)],
-    )
-
-
-@release.step
-def free_page(s: KernelPcids, cpu: Cpu) -> Step:
-    """When all have flushed, the page is free for anyone."""
-    return Step(when=s.release.answered(cpu), then=[s.free.set(s.release.frame[cpu], TRUE)])
-
-
 @operation(kernel="arch/x86/mm/tlb.c: do_kernel_range_flush(), flush_tlb_one_kernel()")
 def flush_kernel_range(s: KernelPcids, cpu: Cpu, by: Cpu) -> Step:
     """The IPI arrives: the loaded identifier's entries go, those of the others later."""
-    a, va = s.asid[cpu], s.release.va[by]
-
-    def here(c: Cpu, b: Asid, v: Va) -> Bool:
-        return (c == cpu) & (b == a) & (v == va)
-
-    now: list[Update] = [
-        drop_tagged(s.kernel_tlb, here),
-        drop_tagged(s.user_tlb, lambda c, b, v: here(c, b, v) & s.has_invpcid[()]),
-    ]
     return Step(
-        when=(s.mode[cpu] == Mode.KERNEL) & ~release.idle(s, by) & s.release.waits_for[by, cpu],
+        when=s.is_asked(cpu, by),
         then=[
-            *now,
-            s.user_flush.set((cpu, a), s.user_flush[cpu, a] | ~s.has_invpcid[()]),
+            *s.flush_loaded(cpu, s.release.va[by]),
             s.invalidate_other.set(cpu, TRUE),
             s.release.answer(by, cpu),
         ],
