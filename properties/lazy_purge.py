@@ -20,14 +20,14 @@ from mapproof.model.operations.vmalloc import Area
 @always
 def free_ranges_are_in_no_tlb(s: LazyPurge, cpu: Cpu, va: Va) -> Bool:
     """No CPU has a translation of a range that may be allocated."""
-    return (s.area[va] == Area.FREE).implies(s.tlb[cpu, va].is_none)
+    return (s.area[va] == Area.FREE).implies(s.area_tlb[cpu, va].is_none)
 
 
 @always
 def tlbs_have_what_is_mapped(s: LazyPurge, cpu: Cpu, va: Va) -> Bool:
     """Of a range in use, a CPU has cached nothing or what is mapped there."""
-    cached = (s.area[va] == Area.BUSY) & s.tlb[cpu, va].is_some
-    return cached.implies(s.tlb[cpu, va] == s.page[va])
+    cached = (s.area[va] == Area.BUSY) & s.area_tlb[cpu, va].is_some
+    return cached.implies(s.area_tlb[cpu, va] == s.page[va])
 
 
 @always
@@ -49,13 +49,13 @@ def purges_have_their_ranges_alone(s: LazyPurge, a: Cpu, b: Cpu, va: Va) -> Bool
 def answers_mean_that_nothing_is_cached(s: LazyPurge, by: Cpu, cpu: Cpu, va: Va) -> Bool:
     """A CPU that has answered a purge has nothing cached of what is listed."""
     answered = purge.at(s, by, purge.steps[2]) & ~s.purge.waits_for[by, cpu]
-    return (answered & s.purge.listed[by, va]).implies(s.tlb[cpu, va].is_none)
+    return (answered & s.purge.listed[by, va]).implies(s.area_tlb[cpu, va].is_none)
 
 
 @sometimes
 def an_entry_outlives_its_mapping(s: LazyPurge, cpu: Cpu, va: Va) -> Bool:
     """A range is unmapped, and a CPU could still use it."""
-    return (s.area[va] == Area.LAZY) & s.tlb[cpu, va].is_some
+    return (s.area[va] == Area.LAZY) & s.area_tlb[cpu, va].is_some
 
 
 @sometimes

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from mapproof.model.language import Bool, Opt, always, exists, some, sometimes, step
 from mapproof.model.machine.entries import CacheType
-from mapproof.model.machine.sorts import Cpu, Frame
+from mapproof.model.machine.sorts import Cpu, Frame, Va
 from mapproof.model.operations.pageattr import (
     CHANGE_DIRECT,
     CHANGE_HIGH,
@@ -27,6 +27,7 @@ from mapproof.model.operations.pageattr import (
     View,
     set_memory,
 )
+from mapproof.model.operations.vmalloc import Area
 
 
 def _is_none_or(entry: Opt[CacheType], wanted: CacheType) -> Bool:
@@ -41,8 +42,22 @@ def leaves_have_the_tracked_type(s: PageAttr, view: View, f: Frame) -> Bool:
 
 @always
 def tlbs_have_the_tracked_type(s: PageAttr, cpu: Cpu, view: View, f: Frame) -> Bool:
-    """So has every TLB entry, also those for areas that are unmapped lazily."""
+    """So has every TLB entry."""
     return ~set_memory.idle(s, f) | _is_none_or(s.tlb[cpu, view, f], s.memtype[f])
+
+
+@always
+def areas_have_the_tracked_type(s: PageAttr, va: Va, f: Frame) -> Bool:
+    """So has the leaf of every vmap area that maps the page."""
+    mapped = set_memory.idle(s, f) & (s.page[va] == some(f))
+    return mapped.implies(s.area_type[va] == s.memtype[f])
+
+
+@always
+def area_entries_have_the_tracked_type(s: PageAttr, cpu: Cpu, va: Va, f: Frame) -> Bool:
+    """So has what a CPU has cached of an area, mapped or unmapped lazily."""
+    cached = set_memory.idle(s, f) & (s.area_tlb[cpu, va] == some(f))
+    return cached.implies(s.area_tlb_type[cpu, va] == s.memtype[f])
 
 
 @always
@@ -66,14 +81,12 @@ def the_direct_map_is_complete(s: PageAttr, f: Frame) -> Bool:
 
 
 @always
-def types_change_by_a_mapped_address(s: PageAttr, f: Frame) -> Bool:
+def types_change_by_a_mapped_address(s: PageAttr, va: Va, f: Frame) -> Bool:
     """What a set_memory_*() is given is an address in the direct map, or in the high map of a page that
     is the image's; meanwhile the owner has no area of the page, and no process has it."""
     view = s.cpa.view[f]
     mapped = (view == View.DIRECT) | ((view == View.HIGH) & s.in_image[f])
-    return set_memory.idle(s, f) | (
-        mapped & s.leaf[View.AREA, f].is_none & s.leaf[View.USER, f].is_none
-    )
+    return set_memory.idle(s, f) | (mapped & (s.page[va] != some(f)) & s.leaf[View.USER, f].is_none)
 
 
 @always
@@ -83,11 +96,20 @@ def user_entries_are_mappings(s: PageAttr, cpu: Cpu, f: Frame) -> Bool:
 
 
 @always
-def areas_are_flushed_before_a_change(s: PageAttr, cpu: Cpu, f: Frame) -> Bool:
+def areas_are_flushed_before_a_change(s: PageAttr, cpu: Cpu, va: Va, f: Frame) -> Bool:
     """When the first leaf is changed, and until the call returns, no CPU has an entry for an area that
     the page was in."""
     waits = set_memory.at(s, f, CHANGE_PRIMARY) & s.cpa.waits_for[f, cpu]
-    return set_memory.idle(s, f) | waits | s.tlb[cpu, View.AREA, f].is_none
+    lazy = waits & (s.area[va] == Area.LAZY)
+    return set_memory.idle(s, f) | lazy | (s.area_tlb[cpu, va] != some(f))
+
+
+@always
+def areas_are_flushed_before_they_are_free(s: PageAttr, cpu: Cpu, va: Va) -> Bool:
+    """A CPU has cached of an area what it maps, or what it mapped if it waits for the purge."""
+    entry, area = s.area_tlb[cpu, va], s.area[va]
+    good = (area == Area.LAZY) | ((area == Area.BUSY) & (entry == s.page[va]))
+    return entry.is_some.implies(good) & (s.page[va].is_some == (area == Area.BUSY))
 
 
 @always
@@ -152,9 +174,15 @@ def entries_go_when_asked_for(old: PageAttr, new: PageAttr, cpu: Cpu, view: View
 
 
 @sometimes
-def an_area_is_unmapped_lazily(s: PageAttr, cpu: Cpu, f: Frame) -> Bool:
-    """A page is in no area, and a CPU has an entry for one."""
-    return s.leaf[View.AREA, f].is_none & s.tlb[cpu, View.AREA, f].is_some
+def an_area_is_unmapped_lazily(s: PageAttr, cpu: Cpu, va: Va) -> Bool:
+    """An area maps nothing, and a CPU has an entry for it."""
+    return s.page[va].is_none & s.area_tlb[cpu, va].is_some
+
+
+@sometimes
+def a_type_changes_after_a_lazy_unmapping(s: PageAttr, va: Va, f: Frame) -> Bool:
+    """A page is uncached while the area that it was in waits for its purge."""
+    return (s.area[va] == Area.LAZY) & (s.leaf[View.DIRECT, f] == some(CacheType.UC_MINUS))
 
 
 @sometimes
@@ -165,9 +193,9 @@ def a_page_is_write_combining(s: PageAttr, cpu: Cpu, f: Frame) -> Bool:
 
 
 @sometimes
-def a_page_is_uncached(s: PageAttr, f: Frame) -> Bool:
+def a_page_is_uncached(s: PageAttr, va: Va, f: Frame) -> Bool:
     """A page is uncached in the direct map, and in an area."""
-    area = s.leaf[View.AREA, f] == some(CacheType.UC_MINUS)
+    area = (s.page[va] == some(f)) & (s.area_type[va] == CacheType.UC_MINUS)
     return set_memory.idle(s, f) & area & (s.leaf[View.DIRECT, f] == some(CacheType.UC_MINUS))
 
 

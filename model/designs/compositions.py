@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from ..language.compose import AtOnce, together
 from ..operations import hotplug, ldt, vmalloc, vmalloc_pae
+from ..operations import lazy_purge as lazily
+from ..operations import pageattr as types
 from ..operations import pcid_kernel as pcids
 from ..operations import pti_global as globals_
 from ..operations import pti_pae as halves
 from ..operations import pti_upper as upper
+from ..operations.cacheability_purge import TypedAreas
 from ..operations.hotplug_isolation import IsolatedHotplug, add_memory_mirrored
 from ..operations.pae_isolation import IsolatedPae
 from ..operations.pcid_global import PcidGlobals
-from . import pcid_kernel, pti_global, pti_pae, pti_upper
+from . import lazy_purge, pageattr, pcid_kernel, pti_global, pti_pae, pti_upper
 from .hotplug import hotplug_x86_64
 from .ldt import ldt_pti
 from .vmalloc_pae import vmalloc_pae_2019
@@ -121,4 +124,34 @@ pcid_global_invlpg = together(
     at_once=[AtOnce(globals_.flush_kernel_range_not_global, pcids.flush_kernel_range)],
     without=[pcids.fill_tlb],
     doc="pcid-global, but INVLPG leaves global entries, and context switches keep them (defect T-08).",
+)
+
+cacheability_purge = together(
+    pageattr.pageattr,
+    lazy_purge.lazy_purge,
+    TypedAreas,
+    name="cacheability-purge",
+    at_once=[
+        AtOnce(types.vmap, lazily.vmap),
+        AtOnce(types.vunmap, lazily.vunmap),
+        AtOnce(types.fill_area_tlb, lazily.fill_area_tlb),
+    ],
+    without=[types.purge_at_once],
+    doc="""set_memory_*() of pages whose vmap areas are unmapped lazily, while purges flush and free
+those areas: no translation of an old type outlives a change, whoever flushes it.""",
+)
+
+cacheability_without_unmap_aliases = cacheability_purge.replacing(
+    types.set_memory,
+    types.set_memory_without_purge,
+    name="cacheability-without-unmap-aliases",
+    doc="cacheability-purge, but CPA leaves lazily unmapped areas to the purge (C-01-purge).",
+)
+
+cacheability_purge_without_waiting = cacheability_purge.replacing(
+    lazily.purge,
+    lazily.purge_without_waiting,
+    name="cacheability-purge-without-waiting",
+    doc="""cacheability-purge, but the purge frees its ranges before all CPUs have flushed them:
+vm_unmap_aliases() does not look at ranges that are free.""",
 )

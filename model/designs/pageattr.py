@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..language import Design
-from ..machine.sorts import Cpu, Frame
+from ..machine.sorts import Cpu, Frame, Va
 from ..operations import pageattr as op
 from ..operations.pageattr import PageAttr
 
@@ -16,12 +16,15 @@ pageattr = Design(
         op.fill_cache,
         op.vmap,
         op.vunmap,
+        op.purge_at_once,
+        op.fill_area_tlb,
+        op.fill_cache_by_area,
         op.remap_pfn_range,
         op.munmap,
         op.flush,
     ],
     procedures=[op.set_memory],
-    scope={Cpu: 1, Frame: 1},
+    scope={Cpu: 1, Frame: 1, Va: 1},
     doc="""set_memory_uc(), set_memory_wc() and set_memory_wb(), as merged: the page is marked, lazily
 unmapped areas are flushed, every leaf is changed, then TLBs are flushed, then caches.""",
     source="arch/x86/mm/pat/set_memory.c of Linux 6.1; ab5130186d74",

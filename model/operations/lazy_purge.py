@@ -13,9 +13,7 @@ from ..language import (
     Bool,
     Locals,
     Map,
-    Opt,
     Procedure,
-    State,
     Step,
     Var,
     forall,
@@ -24,6 +22,7 @@ from ..language import (
 )
 from ..machine.sorts import Cpu, Frame, Va
 from .vmalloc import Area
+from .vmap_areas import VmapAreas
 
 
 class Purge(Locals):
@@ -33,13 +32,9 @@ class Purge(Locals):
     waits_for: Map[tuple[Cpu, Cpu], Bool]
 
 
-class LazyPurge(State):
-    """page: what a range maps; tlb: what CPUs have cached of it; vmap_purge_lock: the mutex that makes
-    purges take turns."""
+class LazyPurge(VmapAreas):
+    """vmap_purge_lock: the mutex that makes purges take turns."""
 
-    area: Map[Va, Area]
-    page: Map[Va, Opt[Frame]]
-    tlb: Map[tuple[Cpu, Va], Opt[Frame]]
     vmap_purge_lock: Var[Bool]
     purge: Purge
 
@@ -50,9 +45,7 @@ def boot(s: LazyPurge) -> Step:
     return Step(
         when=TRUE,
         then=[
-            s.area.fill(lambda va: Area.FREE),
-            s.page.fill(lambda va: NONE),
-            s.tlb.fill(lambda cpu, va: NONE),
+            *s.boot_areas(),
             s.vmap_purge_lock.become(FALSE),
         ],
     )
@@ -68,9 +61,9 @@ def vmap(s: LazyPurge, va: Va, f: Frame) -> Step:
 
 
 @operation(kernel="Intel SDM vol. 3, section 4.10.2: caching of translations")
-def fill_tlb(s: LazyPurge, cpu: Cpu, va: Va) -> Step:
+def fill_area_tlb(s: LazyPurge, cpu: Cpu, va: Va) -> Step:
     """A CPU caches what is mapped."""
-    return Step(when=s.page[va].is_some, then=[s.tlb.set((cpu, va), s.page[va])])
+    return Step(when=s.page[va].is_some, then=[s.area_tlb.set((cpu, va), s.page[va])])
 
 
 @operation(kernel="mm/vmalloc.c: free_unmap_vmap_area(), free_vmap_area_noflush()")
@@ -82,32 +75,42 @@ def vunmap(s: LazyPurge, va: Va) -> Step:
     )
 
 
-purge = Procedure(
-    "purge_vmap_area_lazy",
-    kernel="mm/vmalloc.c: __purge_vmap_area_lazy()",
-    doc="Take the queue, flush on every CPU, and free the ranges.",
-)
+def _purge(*, waits: bool = True) -> Procedure:
+    """waits: ranges are free when all CPUs have answered."""
+    procedure = Procedure(
+        "purge_vmap_area_lazy",
+        kernel="mm/vmalloc.c: __purge_vmap_area_lazy()",
+        doc="Take the queue, flush on every CPU, and free the ranges.",
+    )
+
+    @procedure.step
+    def take_list(s: LazyPurge, cpu: Cpu) -> Step:
+        """Under vmap_purge_lock, take the queue: what is queued from now on waits for the next purge."""
+        queued = s.purge.listed.fill(lambda c, va: s.area[va] == Area.LAZY, lambda c, va: c == cpu)
+        return Step(when=~s.vmap_purge_lock.now, then=[s.vmap_purge_lock.become(TRUE), queued])
+
+    @procedure.step
+    def flush_tlb_kernel_range(s: LazyPurge, cpu: Cpu) -> Step:
+        """Ask every CPU, this one as well."""
+        asked = s.purge.waits_for.fill(lambda b, c: TRUE, lambda b, c: b == cpu)
+        return Step(when=TRUE, then=[asked])
+
+    @procedure.step
+    def free(s: LazyPurge, cpu: Cpu) -> Step:
+        """When all have answered, the ranges go to the free tree."""
+        answered = forall(Cpu, lambda c: ~s.purge.waits_for[cpu, c])
+        freed = s.area.fill(lambda va: Area.FREE, lambda va: s.purge.listed[cpu, va])
+        return Step(
+            when=answered if waits else TRUE,
+            then=[freed, s.vmap_purge_lock.become(FALSE)],
+        )
+
+    return procedure
 
 
-@purge.step
-def take_list(s: LazyPurge, cpu: Cpu) -> Step:
-    """Under vmap_purge_lock, take the queue: what is queued from now on waits for the next purge."""
-    queued = s.purge.listed.fill(lambda c, va: s.area[va] == Area.LAZY, lambda c, va: c == cpu)
-    return Step(when=~s.vmap_purge_lock.now, then=[s.vmap_purge_lock.become(TRUE), queued])
-
-
-@purge.step
-def flush_tlb_kernel_range(s: LazyPurge, cpu: Cpu) -> Step:
-    """Ask every CPU, this one as well."""
-    return Step(when=TRUE, then=[s.purge.waits_for.fill(lambda b, c: TRUE, lambda b, c: b == cpu)])
-
-
-@purge.step
-def free(s: LazyPurge, cpu: Cpu) -> Step:
-    """When all have answered, the ranges go to the free tree."""
-    answered = forall(Cpu, lambda c: ~s.purge.waits_for[cpu, c])
-    freed = s.area.fill(lambda va: Area.FREE, lambda va: s.purge.listed[cpu, va])
-    return Step(when=answered, then=[freed, s.vmap_purge_lock.become(FALSE)])
+purge = _purge()
+# What the wait in smp_call_function_many_cond() is there against.
+purge_without_waiting = _purge(waits=False)
 
 
 @operation(kernel="arch/x86/mm/tlb.c: do_kernel_range_flush()")
@@ -117,7 +120,7 @@ def do_kernel_range_flush(s: LazyPurge, cpu: Cpu, by: Cpu) -> Step:
     return Step(
         when=asked,
         then=[
-            s.tlb.fill(lambda c, va: NONE, lambda c, va: (c == cpu) & s.purge.listed[by, va]),
+            s.area_tlb.fill(lambda c, va: NONE, lambda c, va: (c == cpu) & s.purge.listed[by, va]),
             s.purge.waits_for.set((by, cpu), FALSE),
         ],
     )

@@ -21,7 +21,6 @@ from ..language import (
     Operation,
     Opt,
     Procedure,
-    State,
     Step,
     Update,
     forall,
@@ -30,15 +29,16 @@ from ..language import (
     some,
 )
 from ..machine.entries import CacheType
-from ..machine.sorts import Cpu, Frame
+from ..machine.sorts import Cpu, Frame, Va
+from .vmalloc import Area
+from .vmap_areas import VmapAreas
 
 
 class View(Enumeration):
-    """Where a page is mapped: the direct map, the image's own addresses, a vmap area, a process."""
+    """Where a page is mapped: the direct map, the image's own addresses, a process."""
 
     DIRECT: View
     HIGH: View
-    AREA: View
     USER: View
 
 
@@ -53,17 +53,24 @@ class Cpa(Locals):
     waits_for: Map[tuple[Frame, Cpu], Bool]
 
 
-class PageAttr(State):
+class PageAttr(VmapAreas):
     """in_image: the page is in the high map's range.  memtype: the page flags that track its type.
-    leaf: the type of each leaf that maps it.  tlb: likewise, as CPUs have cached it.  line: some
-    cache may hold data of it."""
+    leaf: the type of each leaf that maps it.  tlb: likewise, as CPUs have cached it.  area_type,
+    area_tlb_type: of the leaf of a vmap area, and of what CPUs have of it.  line: some cache may hold
+    data of the page."""
 
     in_image: Fun[Frame, Bool]
     memtype: Map[Frame, CacheType]
     leaf: Map[tuple[View, Frame], Opt[CacheType]]
     tlb: Map[tuple[Cpu, View, Frame], Opt[CacheType]]
+    area_type: Map[Va, CacheType]
+    area_tlb_type: Map[tuple[Cpu, Va], CacheType]
     line: Map[Frame, Bool]
     cpa: Cpa
+
+    def is_in_no_area(self, f: Frame) -> Bool:
+        """No vmap area maps the page."""
+        return forall(Va, lambda va: self.page[va] != some(f))
 
     def flushed_by_all(self, f: Frame) -> Bool:
         """Every CPU has answered the last request to flush that is about this page."""
@@ -82,6 +89,7 @@ def boot(s: PageAttr) -> Step:
     return Step(
         when=TRUE,
         then=[
+            *s.boot_areas(),
             s.memtype.fill(lambda f: CacheType.WB),
             s.leaf.fill(mapped),
             s.tlb.fill(lambda cpu, view, f: NONE),
@@ -103,25 +111,61 @@ def fill_cache(s: PageAttr, cpu: Cpu, view: View, f: Frame) -> Step:
     return Step(when=s.tlb[cpu, view, f] == some(CacheType.WB), then=[s.line.set(f, TRUE)])
 
 
-# The owner's vmap area.
+# The owner's vmap areas.
 
 
-@operation(kernel="mm/vmalloc.c: vmap()")
-def vmap(s: PageAttr, f: Frame) -> Step:
-    """The owner maps the page in an area, with the type that it has."""
+@operation(kernel="mm/vmalloc.c: vmap(), alloc_vmap_area(), vmap_pages_range_noflush()")
+def vmap(s: PageAttr, va: Va, f: Frame) -> Step:
+    """The owner maps the page in a free area, with the type that it has."""
     return Step(
-        when=set_memory.idle(s, f),
-        then=[s.leaf.set((View.AREA, f), some(s.memtype[f]))],
+        when=set_memory.idle(s, f) & (s.area[va] == Area.FREE),
+        then=[
+            s.area.set(va, Area.BUSY),
+            s.page.set(va, some(f)),
+            s.area_type.set(va, s.memtype[f]),
+        ],
     )
 
 
 @operation(kernel="mm/vmalloc.c: vunmap(), free_vmap_area_noflush()")
-def vunmap(s: PageAttr, f: Frame) -> Step:
+def vunmap(s: PageAttr, va: Va) -> Step:
     """The owner unmaps the area; what TLBs have of it goes with the next purge."""
     return Step(
-        when=set_memory.idle(s, f) & s.leaf[View.AREA, f].is_some,
-        then=[s.leaf.set((View.AREA, f), NONE)],
+        when=(s.area[va] == Area.BUSY) & set_memory.idle(s, s.page[va].value),
+        then=[s.page.set(va, NONE), s.area.set(va, Area.LAZY)],
     )
+
+
+@operation(kernel="mm/vmalloc.c: __purge_vmap_area_lazy()")
+def purge_at_once(s: PageAttr, va: Va) -> Step:
+    """The purge in short: every CPU flushes an area, and it is free (lazy_purge has it in full)."""
+    return Step(
+        when=s.area[va] == Area.LAZY,
+        then=[
+            s.area.set(va, Area.FREE),
+            s.area_tlb.fill(lambda cpu, v: NONE, lambda cpu, v: v == va),
+        ],
+    )
+
+
+@operation(kernel="Intel SDM vol. 3, section 4.10.2: caching of translations")
+def fill_area_tlb(s: PageAttr, cpu: Cpu, va: Va) -> Step:
+    """A CPU caches a translation of an area, with its memory type."""
+    return Step(
+        when=s.page[va].is_some,
+        then=[
+            s.area_tlb.set((cpu, va), s.page[va]),
+            s.area_tlb_type.set((cpu, va), s.area_type[va]),
+        ],
+    )
+
+
+@operation(kernel="Intel SDM vol. 3, section 12.3: methods of caching available")
+def fill_cache_by_area(s: PageAttr, cpu: Cpu, va: Va) -> Step:
+    """An access through a write-back translation of an area brings in a line."""
+    entry = s.area_tlb[cpu, va]
+    cached = entry.is_some & (s.area_tlb_type[cpu, va] == CacheType.WB)
+    return Step(when=cached, then=[s.line.set(entry.value, TRUE)])
 
 
 # A process's mapping of it.
@@ -167,7 +211,7 @@ def _set_memory(*, purge: bool = True, caches_last: bool = True) -> Procedure:
         """The owner may call this for an address of the kernel that is mapped; it keeps no area of the
         page, and no process has it."""
         given = (view == View.DIRECT) | ((view == View.HIGH) & s.in_image[f])
-        unused = s.leaf[View.AREA, f].is_none & s.leaf[View.USER, f].is_none
+        unused = s.is_in_no_area(f) & s.leaf[View.USER, f].is_none
         return Step(
             when=given & unused,
             then=[
@@ -281,13 +325,16 @@ def _flush(*, everything: bool) -> Operation[PageAttr, [Cpu, Frame]]:
         whole = s.cpa.force_flush_all[frame] if everything else FALSE
 
         def asked(v: View, f: Frame) -> Bool:
-            lazy = before & (v == View.AREA) & s.leaf[v, f].is_none
-            return lazy | (after & (whole | ((v == view) & (f == frame))))
+            return after & (whole | ((v == view) & (f == frame)))
+
+        def asked_of_area(va: Va) -> Bool:
+            return (before & (s.area[va] == Area.LAZY)) | (after & whole)
 
         return Step(
             when=s.cpa.waits_for[frame, cpu] & (before | after),
             then=[
                 s.tlb.fill(lambda c, v, f: NONE, lambda c, v, f: (c == cpu) & asked(v, f)),
+                s.area_tlb.fill(lambda c, va: NONE, lambda c, va: (c == cpu) & asked_of_area(va)),
                 s.cpa.waits_for.set((frame, cpu), FALSE),
             ],
         )
