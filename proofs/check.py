@@ -18,7 +18,16 @@ from mapproof.model.language.unbounded import check_stratified
 
 from .cti import with_ctis
 from .finite import settle
-from .induction import LAST_EFFORT, Failure, Induction, Prover, Rechecker, induction, other_solver
+from .induction import (
+    INFERRED_EFFORT,
+    LAST_EFFORT,
+    Failure,
+    Induction,
+    Prover,
+    Rechecker,
+    induction,
+    other_solver,
+)
 from .inference import Inference
 from .lemma import Lemma
 from .parts import lemmas_of_parts
@@ -132,7 +141,7 @@ class _Run:
         helpers = self.helpers(claims)
         false = self.walks.refuted([*claims, *helpers]) if self.walks else {}
         standing = [p for p in claims if p.name not in false]
-        if self.options.lemmas == "infer":
+        if self.options.lemmas == "infer" and not self.design.parts:
             waiting = Failure(None, "unknown", "no lemma of the design was read")
             proof = Induction(failures={p.name: waiting for p in standing})
         else:
@@ -189,6 +198,8 @@ class _Run:
     ) -> Sequence[Property[Any]]:
         """Prove claims with what the parts of the design need, which helps with the others too; those
         that are left."""
+        if not self.design.parts:
+            return claims
         half = self.options.timeout / 2
         known = lemmas_of_parts(self.design, self.prover_of, half, self.progress)
         false = self.walks.refuted(known) if self.walks else {}
@@ -197,7 +208,13 @@ class _Run:
             return claims
         submit = self.rechecker.submit
         self.inferred = induction(
-            self.design, claims, [*helpers, *known], self.prover, self.progress, submit, last=0
+            self.design,
+            claims,
+            [*helpers, *known],
+            self.prover,
+            self.progress,
+            submit,
+            last=INFERRED_EFFORT,
         )
         helpers += known
         return [c for c in claims if c not in self.inferred.proved]

@@ -80,10 +80,10 @@ def only_the_entry_at_hand_is_missing(s: Hotplug, cpu: Cpu, m: Mm, i: P4dSlot) -
 
 @always
 def additions_take_turns(s: Hotplug, a: Cpu, b: Cpu) -> Bool:
-    """Who adds memory holds mem_hotplug_lock, alone, and pgd_lock while it walks."""
+    """Who adds memory holds mem_hotplug_lock, alone, and pgd_lock while it walks, not longer."""
     working = ~add_memory.idle(s, a)
     alone = (working & ~add_memory.idle(s, b)).implies(a == b)
-    locked = working.implies(s.mem_hotplug_lock.now) & _walks(s, a).implies(s.pgd_lock.now)
+    locked = working.implies(s.mem_hotplug_lock.now & (s.pgd_lock.now == _walks(s, a)))
     return alone & locked & s.pgd_lock.now.implies(s.mem_hotplug_lock.now)
 
 

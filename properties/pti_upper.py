@@ -12,9 +12,9 @@ Not covered: what lies below (pti_clone, vsyscall), user-half entries (top_level
 
 from __future__ import annotations
 
-from mapproof.model.language import Bool, always, sometimes, step
+from mapproof.model.language import Bool, always, some, sometimes, step
 from mapproof.model.machine.sorts import Mm, P4dSlot
-from mapproof.model.operations.kernel_half import Region
+from mapproof.model.operations.kernel_half import KernelHalf, Region
 from mapproof.model.operations.pti_upper import Upper
 
 
@@ -47,6 +47,24 @@ def processes_have_their_own_ldt_only(s: Upper, m: Mm, i: P4dSlot) -> Bool:
     """The LDT's slot has the process's LDT in both tables, or is empty in both."""
     ldt = s.on_list[m] & (s.region[i] == Region.LDT)
     return ldt.implies((s.copy[m, i] == s.ldt[m]) & (s.user[m, i] == s.ldt[m]))
+
+
+@always
+def ldts_are_of_processes(s: Upper, m: Mm) -> Bool:
+    """What is not a process has no LDT."""
+    return s.on_list[m] | s.ldt[m].is_none
+
+
+@always
+def init_mm_has_no_ldt(s: KernelHalf, i: P4dSlot) -> Bool:
+    """The entry of the LDT is empty in init_mm."""
+    return s.is_common(i) | s.reference[i].is_none
+
+
+@always
+def what_boot_links_stays(s: Upper, i: P4dSlot) -> Bool:
+    """init_mm's entries that boot has linked are as it linked them."""
+    return (s.linked[i] & s.is_common(i)).implies(s.reference[i] == some(s.at[i]))
 
 
 @step
