@@ -21,14 +21,6 @@ from mapproof.model.operations.pti_global import Globals
 
 
 @always
-def both_halves_agree(s: Globals, va: Va) -> Bool:
-    """What both halves map is the same page with the same global bit; what the user tables map, the
-    kernel maps."""
-    both = (s.user[va] == s.kernel[va]) & (s.user_g[va] == s.kernel_g[va])
-    return s.user[va].is_some.implies(both)
-
-
-@always
 def global_pages_are_in_the_user_tables(s: Halves, va: Va) -> Bool:
     """A page that is global is mapped in both halves."""
     return (s.kernel_g[va] | s.user_g[va]).implies(s.kernel[va].is_some & s.user[va].is_some)
