@@ -12,7 +12,7 @@ Not covered: cached DS and ES, LDTs of several pages, failures to allocate, lazy
 
 from __future__ import annotations
 
-from mapproof.model.language import Bool, always, sometimes
+from mapproof.model.language import FALSE, Bool, ProcedureStep, always, some, sometimes
 from mapproof.model.machine.sorts import Cpu, Mm
 from mapproof.model.operations.ldt import Ldt, Slot, write_ldt
 
@@ -56,6 +56,81 @@ def user_tables_have_ldts_only_if_there_are_some(s: Ldt, m: Mm) -> Bool:
     return s.user_entry[m].implies(s.published[m].is_some | getting) & s.published[
         m
     ].is_some.implies(s.user_entry[m])
+
+
+_, COPY_ENTRY, INSTALL, RELOAD, UNMAP, FREE = write_ldt.steps
+
+
+def _is_at(s: Ldt, m: Mm, *steps: ProcedureStep[Ldt, ...]) -> Bool:
+    found = FALSE
+    for position in steps:
+        found = found | write_ldt.at(s, m, position)
+    return found
+
+
+@always
+def ldt_pages_are_in_one_slot(s: Ldt, m: Mm, slot: Slot, n: Mm, other: Slot) -> Bool:
+    """No page is in two slots."""
+    page = s.page[m, slot]
+    return (page.is_some & (page == s.page[n, other])).implies((m == n) & (slot == other))
+
+
+@always
+def slots_are_filled_and_emptied_in_turn(s: Ldt, m: Mm, slot: Slot) -> Bool:
+    """What is published is mapped, and nothing else but what a write_ldt() has filled and not published
+    yet, or published another for and not unmapped yet."""
+    new, old = s.write.new[m] == slot, s.write.old[m] == some(slot)
+    mapped, published = s.page[m, slot].is_some, s.published[m] == some(slot)
+    filled = _is_at(s, m, COPY_ENTRY, INSTALL)
+    outdated = _is_at(s, m, RELOAD, UNMAP)
+    return (
+        write_ldt.idle(s, m).implies(mapped == published)
+        & filled.implies((mapped == (new | old)) & (published == old) & ~(new & old))
+        & outdated.implies((mapped == (new | old)) & (published == new) & ~(new & old))
+        & _is_at(s, m, FREE).implies((mapped == new) & (published == new) & ~(new & old))
+    )
+
+
+@always
+def a_write_remembers_the_old_page(s: Ldt, m: Mm, n: Mm, slot: Slot) -> Bool:
+    """A write_ldt() that takes an LDT away knows its page; between unmapping and freeing the page is in
+    no slot, nobody else frees it, and it is not free."""
+    page, other = s.write.page[m], s.write.old[m]
+    before = _is_at(s, m, COPY_ENTRY, INSTALL, RELOAD, UNMAP) & (other == some(slot))
+    between = _is_at(s, m, FREE) & other.is_some
+    twice = _is_at(s, n, FREE) & s.write.old[n].is_some & (s.write.page[n] == page)
+    alone = ~s.free[page] & (s.page[n, slot] != some(page)) & twice.implies(m == n)
+    return before.implies(s.page[m, slot] == some(page)) & between.implies(alone)
+
+
+@always
+def cached_ldts_are_mapped_or_behind(s: Ldt, cpu: Cpu, m: Mm, slot: Slot) -> Bool:
+    """What a CPU has cached of a process that it is not behind with is mapped; it is behind with the one
+    that it runs only until it answers."""
+    entry, running = s.tlb[cpu, m, slot], s.loaded_mm[cpu] == m
+    mapped = entry == s.page[m, slot]
+    old = (s.write.old[m] == some(slot)) & (entry == some(s.write.page[m]))
+    asked = _is_at(s, m, FREE) & s.write.waits_for[m, cpu] & (entry.is_none | mapped | old)
+    return (entry.is_some & ~s.behind[cpu, m]).implies(mapped) & (
+        s.behind[cpu, m] & running
+    ).implies(asked)
+
+
+@always
+def ldtr_has_the_old_ldt_until_it_is_told(s: Ldt, cpu: Cpu) -> Bool:
+    """Where LDTR has not got the published LDT yet, it has the one before, which is still mapped."""
+    m = s.loaded_mm[cpu]
+    told = _is_at(s, m, UNMAP) & ~s.write.waits_for[m, cpu]
+    old = _is_at(s, m, RELOAD, UNMAP) & ~told & (s.ldtr[cpu] == s.write.old[m])
+    return (~s.switching[cpu]).implies((s.ldtr[cpu] == s.published[m]) | old)
+
+
+@always
+def ldts_are_of_living_processes(s: Ldt, cpu: Cpu, m: Mm) -> Bool:
+    """Processes that run, write or have an LDT are on pgd_list."""
+    busy = ~write_ldt.idle(s, m) | s.published[m].is_some | (s.loaded_mm[cpu] == m)
+    entry = _is_at(s, m, INSTALL, RELOAD, UNMAP, FREE).implies(s.user_entry[m])
+    return busy.implies(s.on_list[m]) & entry
 
 
 @sometimes
