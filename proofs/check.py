@@ -19,7 +19,6 @@ from mapproof.model.language.unbounded import check_stratified
 from .cti import with_ctis
 from .finite import settle
 from .induction import (
-    INFERRED_EFFORT,
     LAST_EFFORT,
     Failure,
     Induction,
@@ -30,7 +29,7 @@ from .induction import (
 )
 from .inference import Inference
 from .lemma import Lemma
-from .parts import lemmas_of_parts
+from .parts import Hints, hints_of_parts
 from .pdr import ENGINE, Invariant
 from .search import Searched, search
 from .trace import REPLAY, Trace
@@ -134,10 +133,14 @@ class _Run:
         self.scope = design.scope_at(options.scope)
         self.walks = _walks(design, self.scope)
         self.inferred = Induction()
+        self.hints = Hints()
 
     def proof(self, claims: Sequence[Property[Any]]) -> Induction:
         """What is inductive with the lemmas of the design; each proof is on its way to the second
         solver."""
+        if claims and self.options.lemmas != "given":
+            half = self.options.timeout / 2
+            self.hints = hints_of_parts(self.design, self.prover_of, half, self.progress)
         helpers = self.helpers(claims)
         false = self.walks.refuted([*claims, *helpers]) if self.walks else {}
         standing = [p for p in claims if p.name not in false]
@@ -163,11 +166,11 @@ class _Run:
     def helpers(self, claims: Sequence[Property[Any]]) -> list[Property[Any]]:
         """Further invariants that may help to prove the claims."""
         others = [p for p in self.design.properties if p.kind == "always" and p not in claims]
-        return [*others, *self.design.lemmas]
+        return [*others, *self.design.lemmas, *self.hints.lemmas]
 
     @property
     def prover(self) -> Prover:
-        return self.prover_of(self.design)
+        return self.prover_of(self.design).given(self.hints.likely)
 
     def prover_of(self, design: Design[Any]) -> Prover:
         return Prover(design.system(), self.options.timeout, self.options.solvers)
@@ -184,40 +187,12 @@ class _Run:
             name for name, failure in proof.failures.items() if failure.steps
         }
         helpers = [p for p in self.helpers(claims) if p.name not in false]
-        left = self.proved_with_lemmas_of_parts(claims, helpers)
-        if left:
-            self.inferred = self.inferred.and_also(self.inference(left, helpers))
+        self.inferred = self.inference(claims, helpers)
         self.inferred.seconds = (monotonic() - started) / len(claims)
         for claim in claims:
             if claim not in self.inferred.proved:
                 failure = Failure(None, "unknown", "no lemmas were found that make it inductive")
                 proof.failures[claim.name] = self.inferred.failures.get(claim.name, failure)
-
-    def proved_with_lemmas_of_parts(
-        self, claims: Sequence[Property[Any]], helpers: list[Property[Any]]
-    ) -> Sequence[Property[Any]]:
-        """Prove claims with what the parts of the design need, which helps with the others too; those
-        that are left."""
-        if not self.design.parts:
-            return claims
-        half = self.options.timeout / 2
-        known = lemmas_of_parts(self.design, self.prover_of, half, self.progress)
-        false = self.walks.refuted(known) if self.walks else {}
-        known = [p for p in known if p.name not in false]
-        if not known:
-            return claims
-        submit = self.rechecker.submit
-        self.inferred = induction(
-            self.design,
-            claims,
-            [*helpers, *known],
-            self.prover,
-            self.progress,
-            submit,
-            last=INFERRED_EFFORT,
-        )
-        helpers += known
-        return [c for c in claims if c not in self.inferred.proved]
 
     def inference(
         self, claims: Sequence[Property[Any]], helpers: Sequence[Property[Any]]

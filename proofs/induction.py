@@ -228,8 +228,14 @@ class Prover:
         self.deadline = monotonic() + timeout
         self._scripts = Scripts()
         self._pool = pool or shared()
+        self._likely: Callable[[Obligation], frozenset[str]] = lambda _: frozenset()
         self._begun: dict[tuple[str, frozenset[str]], _First] = {}
         self._asked: dict[tuple[str, str, int], Future[Outcome]] = {}
+
+    def given(self, likely: Callable[[Obligation], frozenset[str]]) -> Prover:
+        """The same, with names of invariants from which a cell is likely to follow, if any."""
+        self._likely = likely
+        return self
 
     @contextmanager
     def at_work(self) -> Iterator[None]:
@@ -254,18 +260,21 @@ class Prover:
 
         ``last`` is the effort of a last attempt; without, what is not proved soon is not proved.
         """
-        near, begun = self._begin(cell, hypotheses)
+        few, begun = self._begin(cell, hypotheses)
         outcome = begun.result()
         if outcome.answer == "unsat":
-            return self._proof(cell, near, outcome)
-        if outcome.answer == "sat" and len(near) == len(hypotheses):
+            return self._proof(cell, few, outcome)
+        if outcome.answer == "sat" and len(few) == len(hypotheses):
             return Failure(cell, "sat")
-        text = self._text(cell, hypotheses)
-        for name, effort in (("cvc5", SECOND_EFFORT), ("z3", last)):
+        attempts = [("cvc5", hypotheses, SECOND_EFFORT), ("z3", hypotheses, last)]
+        near = cell.near(hypotheses)
+        if few != near:
+            attempts = [("cvc5", few, SECOND_EFFORT), ("z3", near, FIRST_EFFORT), *attempts]
+        for name, some, effort in attempts:
             if effort:
-                outcome = self._ask(name, text, effort, NOW).result()
+                outcome = self._ask(name, self._text(cell, some), effort, NOW).result()
                 if outcome.answer == "unsat":
-                    return self._proof(cell, hypotheses, outcome)
+                    return self._proof(cell, some, outcome)
         return Failure(cell, outcome.answer, outcome.reason)
 
     def _proof(
@@ -283,7 +292,8 @@ class Prover:
     def _begin(self, cell: Obligation, hypotheses: Sequence[Property[Any]]) -> _First:
         begun = cell.name, frozenset(h.name for h in hypotheses)
         if begun not in self._begun:
-            few = cell.near(hypotheses)
+            likely = self._likely(cell)
+            few = [h for h in hypotheses if h.name in likely] or cell.near(hypotheses)
             self._begun[begun] = few, self._ask("z3", self._text(cell, few), FIRST_EFFORT, SOON)
         return self._begun[begun]
 
