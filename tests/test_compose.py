@@ -1,24 +1,117 @@
-"""Compositions: what they share is one map, what is one event is one step."""
+"""Compositions: what parts share is one map, what is one event is one step; each can break the other."""
 
 from __future__ import annotations
 
 import pytest
 
-from mapproof.model.designs.compositions import LdtOnPae, ldt_pae
+from mapproof.catalog import Catalog
+from mapproof.model.designs.compositions import LDT_ON_PAE, LdtOnPae, ldt_pae
 from mapproof.model.designs.ldt import ldt_pti
 from mapproof.model.designs.pti_global import pti_global
 from mapproof.model.designs.vmalloc_pae import vmalloc_pae_2019
-from mapproof.model.language import DesignError
+from mapproof.model.language import DesignError, nodes
 from mapproof.model.language.compose import AtOnce, together
 from mapproof.model.operations import ldt, vmalloc_pae
+from mapproof.proofs.check import Options, check
+from mapproof.proofs.induction import Prover, induction
+from mapproof.proofs.obligations import obligations, to_solve
+from mapproof.proofs.parts import hints_of_parts
+from mapproof.proofs.verdict import Verdict
+
+# What each composition shares, apart from what its parts agree on from the start (rigid maps).
+SHARED = {
+    "isolation-vmalloc-pae": {"pmd.present", "pmd.table", "pmd.leaf", "in_use", "on_list"},
+    "ldt-pae": {"on_list", "loaded_mm"},
+    "cacheability-purge": {"area", "page", "area_tlb"},
+    "pcid-global": {
+        "kernel_tlb",
+        "user_tlb",
+        "kernel",
+        "user",
+        "mode",
+        "asid",
+        "free",
+        "user_flush",
+    },
+    "hotplug-isolation": {"reference", "copy", "on_list", "pgd_lock"},
+}
 
 
-def test_common_components_are_there_once() -> None:
-    names = [c.name for c in ldt_pae.system().components]
+@pytest.mark.parametrize("name", SHARED)
+def test_what_parts_share_is_there_once(name: str) -> None:
+    whole = Catalog().design_named(name)
+    names = [c.name for c in whole.system().components]
     assert len(names) == len(set(names))
-    parts = [{c.name for c in d.system().components} for d in (ldt_pti, vmalloc_pae_2019)]
-    assert set(names) == parts[0] | parts[1]
-    assert parts[0] & parts[1] == {"on_list", "loaded_mm"}
+    first, second = ({c.name for c in part.system().components} for part in whole.parts)
+    assert set(names) == first | second
+    assert SHARED[name] <= first & second
+
+
+@pytest.mark.parametrize("name", SHARED)
+def test_every_property_of_the_parts_is_asked(name: str) -> None:
+    whole = Catalog().design_named(name)
+    for part in whole.parts:
+        asked = {p.name for p in Catalog().design_named(part.name).properties}
+        assert asked <= {p.name for p in whole.properties}
+
+
+@pytest.mark.parametrize("name", SHARED)
+def test_the_parts_are_proved_together(name: str) -> None:
+    results = check(Catalog().design_named(name))
+    assert {r.property for r in results if r.verdict is not Verdict.PROVED} == set()
+    assert all(r.scope is None for r in results if r.kind != "sometimes")
+
+
+@pytest.mark.parametrize("name", SHARED)
+def test_steps_that_touch_nothing_of_a_claim_need_no_solver(name: str) -> None:
+    whole = Catalog().design_named(name)
+    for claim in (p for p in whole.properties if p.kind != "sometimes"):
+        about = nodes.components_of(claim.closed())
+        for cell in to_solve(obligations(whole, [claim])):
+            written = {u.component for u in cell.transition.updates}
+            assert cell.initial or written & about, cell.name
+
+
+def test_what_proves_a_part_proves_the_whole() -> None:
+    """The lemmas of CPA are found at the scope of CPA alone; with purges beside it they still do."""
+    whole = Catalog().design_named("cacheability-purge")
+    claims = [p for p in whole.properties if p.kind != "sometimes"]
+    hints = hints_of_parts(whole, lambda design: Prover(design.system(), 60.0), 30.0)
+    assert hints.lemmas
+    prover = Prover(whole.system(), 60.0).given(hints.likely)
+    assert not induction(whole, claims, hints.lemmas, prover, last=0).failures
+
+
+def test_hints_prove_nothing_by_themselves() -> None:
+    """What holds in a part and not in the whole is not believed: CPA that forgets areas is a part that
+    is right by itself about leaves, and wrong about areas with purges or without."""
+    wrong = Catalog().design_named("cacheability-without-unmap-aliases")
+    only = ("area_entries_have_the_tracked_type", "areas_have_the_tracked_type")
+    verdicts = {r.property: r.verdict for r in check(wrong, Options(only=only))}
+    assert verdicts == dict(zip(only, (Verdict.VIOLATED, Verdict.PROVED), strict=True))
+
+
+def test_a_switch_for_one_part_alone_breaks_the_other() -> None:
+    """LDTR is left behind where a context switch is that of the page tables only."""
+    wrong = together(
+        ldt_pti,
+        vmalloc_pae_2019,
+        LdtOnPae,
+        name="wrong",
+        at_once=[pair for pair in LDT_ON_PAE if pair.first is not ldt.switch_mm],
+        without=[ldt.switch_mm],
+        doc="",
+    )
+    wrong = wrong.but(name="wrong", properties=ldt_claims())
+    (result,) = check(wrong, Options(lemmas="given", only=("ldtr_points_to_a_mapped_slot",)))
+    assert result.trace is not None
+    assert result.trace.events[-1].transition.name == "switch_mm"
+    assert result.depth == 7
+
+
+def ldt_claims() -> list[object]:
+    names = ("ldtr_points_to_a_mapped_slot",)
+    return [Catalog().design_named("ldt-pti").property_named(name) for name in names]
 
 
 def test_one_event_is_one_step_with_the_writes_of_both() -> None:
@@ -28,9 +121,29 @@ def test_one_event_is_one_step_with_the_writes_of_both() -> None:
     assert {"on_list", "pmd.present"} <= written
 
 
+def test_what_is_said_in_full_by_one_part_is_left_out_of_the_other() -> None:
+    whole = Catalog().design_named("pcid-global")
+    names = [o.name for o in whole.operations]
+    assert names.count("fill_tlb") == 1
+    assert names.count("enter_kernel") == 1  # one operation of both parts
+    assert [p.name for p in whole.procedures] == ["release"]
+
+
 def test_a_state_has_to_inherit_from_both() -> None:
     with pytest.raises(DesignError, match="has to inherit from Globals"):
         together(ldt_pti, pti_global, LdtOnPae, name="wrong", doc="")
+
+
+def test_what_is_left_out_has_to_be_there() -> None:
+    with pytest.raises(DesignError, match="neither design has the operation map_kernel_page"):
+        together(
+            ldt_pti,
+            vmalloc_pae_2019,
+            LdtOnPae,
+            name="wrong",
+            without=[op for op in pti_global.operations if op.name == "map_kernel_page"],
+            doc="",
+        )
 
 
 def test_parameters_of_one_name_have_one_sort() -> None:

@@ -25,7 +25,7 @@ class LdtOnPae(ldt.Ldt, vmalloc_pae.Pae):
     are the same processes, on the same CPUs, and come and go under pgd_lock."""
 
 
-_LDT_ON_PAE = [
+LDT_ON_PAE = [
     AtOnce(ldt.switch_mm, vmalloc.switch_mm),
     AtOnce(ldt.fork, vmalloc_pae.fork, {"m": "child"}),
     AtOnce(ldt.fork_without_ldt, vmalloc_pae.fork, {"m": "child"}),
@@ -37,22 +37,11 @@ ldt_pae = together(
     vmalloc_pae_2019,
     LdtOnPae,
     name="ldt-pae",
-    at_once=_LDT_ON_PAE,
+    at_once=LDT_ON_PAE,
     geometry="i386-pae",
     doc="""The LDT under page table isolation together with the synchronisation of the vmalloc area, on
 32-bit PAE: processes come, go and are switched to for both.""",
 )
-ldt_pae_switch_without_ldt = together(
-    ldt_pti,
-    vmalloc_pae_2019,
-    LdtOnPae,
-    name="ldt-pae-switch-without-ldt",
-    at_once=[pair for pair in _LDT_ON_PAE if pair.first is not ldt.switch_mm],
-    without=[ldt.switch_mm],
-    geometry="i386-pae",
-    doc="ldt-pae, but a context switch loads CR3 only: LDTR points to what the last process had.",
-)
-
 hotplug_isolation = together(
     hotplug_x86_64,
     pti_upper.pti_upper,
