@@ -280,11 +280,20 @@ class _Run:
             if trace is None:
                 todo[job] = 2 * depth
             else:
-                found = Searched(trace, len(trace.events), trace.machine.scope)
-                results[job.name] = self.judged(job, found, proof, 0.0)
+                shown = Searched(trace, len(trace.events), trace.machine.scope)
+                results[job.name] = self.judged(job, shown, proof, 0.0)
         for claim in claims:  # a walk that refutes a claim says how deep to look
             todo[claim] = max(depth, proof.failures[claim.name].steps)
         results |= self.search({p: min(todo[p], FIRST_DEPTH) for p in todo}, proof)
+        at_scope: dict[Property[Any], Result | None] = {}
+        if (
+            self.design.parts
+        ):  # what does not follow from what proves the parts is likely to be false
+            for claim in claims:
+                if results[claim.name].trace is None:
+                    at_scope[claim] = found = self.settled(claim, results[claim.name], proof)
+                    if found is not None and found.trace is not None:
+                        results[claim.name] = found
         self.infer([c for c in claims if results[c.name].trace is None], results, proof)
         left: dict[Property[Any], int] = {}
         for prop, most in todo.items():
@@ -293,7 +302,7 @@ class _Run:
                 continue
             before = results[prop.name]
             if before.trace is None:
-                settled = self.settled(prop, before, proof)
+                settled = at_scope[prop] if prop in at_scope else self.settled(prop, before, proof)
                 if settled is None:
                     settled = self.elsewhere(prop, proof)
                 if settled is not None:
@@ -307,15 +316,18 @@ class _Run:
                 results[job.name] = results[job.name].but(verdict=Verdict.VACUOUS, reason=why)
         return results
 
-    def settled(self, prop: Property[Any], before: Result, proof: Induction) -> Result | None:
-        """What a finite-scope prover makes of what a short search left open, if anything."""
+    def settled(
+        self, prop: Property[Any], before: Result, proof: Induction, timeout: float | None = None
+    ) -> Result | None:
+        """What a finite-scope prover makes of what a short search left open, if anything; in
+        the time of the options where none is given."""
         started = monotonic()
 
         def told(frame: int, clauses: int) -> None:
             where = f"{self.design.name}::{prop.name} at {self.scope}"
             self.progress(f"{where}: frame {frame}, {clauses} clauses")
 
-        timeout = self.options.timeout
+        timeout = self.options.timeout if timeout is None else timeout
         if prop in self.seen_elsewhere:
             timeout = min(timeout, PATIENCE)
         try:
