@@ -146,6 +146,27 @@ def leaves_change_in_order(s: PageAttr, f: Frame) -> Bool:
     return given & high.implies(s.leaf[View.DIRECT, f] == now)
 
 
+@always
+def types_are_tracked_before_they_are_set(s: PageAttr, f: Frame) -> Bool:
+    """The type that is wanted is tracked from the start, unless it is write-back."""
+    want = s.cpa.want[f]
+    return set_memory.idle(s, f) | (want == s.memtype[f]) | (want == CacheType.WB)
+
+
+@always
+def high_entries_are_of_image_pages(s: PageAttr, cpu: Cpu, f: Frame) -> Bool:
+    """What a CPU has cached of the high map is a page of the image."""
+    return s.in_image[f] | s.tlb[cpu, View.HIGH, f].is_none
+
+
+@always
+def a_changed_direct_map_is_remembered(s: PageAttr, f: Frame) -> Bool:
+    """Between the direct map and the high map, everything is to be flushed if the address that was given
+    is in the high map."""
+    between = set_memory.at(s, f, CHANGE_HIGH)
+    return between.implies(s.cpa.force_flush_all[f] == (s.cpa.view[f] == View.HIGH))
+
+
 @step
 def pages_are_tracked_from_write_back(old: PageAttr, new: PageAttr, f: Frame) -> Bool:
     """The tracked type of a page changes from write-back, or back to that."""
