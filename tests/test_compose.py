@@ -83,7 +83,7 @@ def test_what_proves_a_part_proves_the_whole() -> None:
 def test_hints_prove_nothing_by_themselves() -> None:
     """What holds in a part and not in the whole is not believed: CPA that forgets areas is a part that
     is right by itself about leaves, and wrong about areas with purges or without."""
-    wrong = Catalog().design_named("cacheability-without-unmap-aliases")
+    wrong = Catalog().design_named("cacheability-areas-forgotten")
     only = ("area_entries_have_the_tracked_type", "areas_have_the_tracked_type")
     verdicts = {r.property: r.verdict for r in check(wrong, Options(only=only))}
     assert verdicts == dict(zip(only, (Verdict.VIOLATED, Verdict.PROVED), strict=True))

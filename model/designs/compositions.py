@@ -130,17 +130,17 @@ cacheability_purge = together(
 those areas: no translation of an old type outlives a change, whoever flushes it.""",
 )
 
-cacheability_without_unmap_aliases = cacheability_purge.replacing(
+cacheability_areas_forgotten = cacheability_purge.replacing(
     types.set_memory,
     types.set_memory_without_purge,
-    name="cacheability-without-unmap-aliases",
+    name="cacheability-areas-forgotten",
     doc="cacheability-purge, but CPA leaves lazily unmapped areas to the purge (C-01-purge).",
 )
 
-cacheability_purge_without_waiting = cacheability_purge.replacing(
+cacheability_purge_too_early = cacheability_purge.replacing(
     lazily.purge,
     lazily.purge_without_waiting,
-    name="cacheability-purge-without-waiting",
+    name="cacheability-purge-too-early",
     doc="""cacheability-purge, but the purge frees its ranges before all CPUs have flushed them:
 vm_unmap_aliases() does not look at ranges that are free.""",
 )
