@@ -22,5 +22,5 @@ def _mirrored(s: IsolatedHotplug, m: Mm, i: P4dSlot) -> Sequence[Update]:
     return [s.user.set((m, i), s.reference[i])]
 
 
-# What pgdp_maps_userspace() in pti_set_user_pgtbl() is there against.
+# What pgdp_maps_userspace() in __pti_set_user_pgtbl() is there against.
 add_memory_mirrored = adding_memory(more=_mirrored)
