@@ -47,8 +47,9 @@ class Options:
     class, over those of the design; timeout: seconds for the proof as a whole, and for each search;
     lemmas: "given" means those of the design alone, "infer" none of them; otherwise what those of the
     design leave open is tried with inferred ones.  only: names of the properties to report, all if
-    empty; certify: results of proofs have their certificates; solvers: who is asked, the workers of
-    this process if None.
+    empty; certify: results of proofs have their certificates; thorough: what is left open goes to the
+    prover for the scope as well, and a step that a proof does not get past is looked for; solvers: who
+    is asked, the workers of this process if None.
     """
 
     depth: int = 10
@@ -57,6 +58,7 @@ class Options:
     lemmas: Literal["", "given", "infer"] = ""
     only: Sequence[str] = ()
     certify: bool = False
+    thorough: bool = True
     solvers: Solvers | None = None
 
 
@@ -91,8 +93,9 @@ def check(
             else:
                 found = proof if prop in proof.proved else run.inferred
                 results[prop.name] = run.proved(prop, found, idle)
-        seconds = min(options.timeout, CTI_SECONDS)
-        results |= with_ctis(design, results, (proof, run.inferred), seconds, progress)
+        if options.thorough:
+            seconds = min(options.timeout, CTI_SECONDS)
+            results |= with_ctis(design, results, (proof, run.inferred), seconds, progress)
     return [results[p.name] for p in wanted]
 
 
@@ -134,7 +137,8 @@ class _Run:
             helpers = [p for p in helpers if p.name not in false]
             found = self.rechecker.submit
             # Where nobody has written lemmas, what is not proved soon wants some.
-            last = LAST_EFFORT if self.design.lemmas or self.options.lemmas == "given" else 0
+            written = any(not isinstance(p, Lemma) for p in self.design.lemmas)
+            last = LAST_EFFORT if written or self.options.lemmas == "given" else 0
             proof = induction(
                 self.design, standing, helpers, self.prover, self.progress, found, last=last
             )
@@ -265,7 +269,8 @@ class _Run:
                 continue
             before = results[prop.name]
             if before.trace is None:
-                settled = self.settled(prop, before, proof)
+                thorough = self.options.thorough or prop.kind == "sometimes"
+                settled = self.settled(prop, before, proof) if thorough else None
                 if settled is None:
                     settled = self.elsewhere(prop, proof)
                 if settled is not None:
