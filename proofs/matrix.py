@@ -12,18 +12,19 @@ restrictions of one design (see ``restricted``: same state, same start, some of 
   shortest run of the design is a shortest one there, for every run of the restriction is one of the
   design.  Likewise what a part does alone (``sometimes``), it does in any company.
 
-Neither goes the other way: a claim that is broken in the whole may hold in every pair.  So a claim is
-asked of all columns at once; a proof settles them all, a run settles the columns that have all its
-steps, and what is left is asked again of fewer columns, in the end of one.
+Neither goes the other way: a claim that is broken in the whole may hold in every pair.  So each claim
+is asked of its part alone, then of all parts at once: a proof settles its row, a run settles the columns
+that have its steps.  What is left is asked pair by pair, of both parts of a pair in one check.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
+from mapproof.model.language import nodes
 from mapproof.model.language.concrete import Event, Machine
 from mapproof.model.language.design import Design
 from mapproof.model.language.errors import DesignError
@@ -171,14 +172,14 @@ class Pairs:
 
     def settle(self) -> None:
         """Settle every cell; :meth:`matrix` can be asked meanwhile."""
-        todo: dict[frozenset[str], list[Claim]] = {}
-        for row in self._claims:
-            for claim in self._settle_alone(row):
-                todo.setdefault(frozenset(self.columns), []).append(claim)
-        while todo:
-            parts = max(todo, key=lambda some: (len(some), self._ordered(some)))
-            for claim, columns in self._settle_among(parts, todo.pop(parts)):
-                todo.setdefault(self._company(claim[0], columns), []).append(claim)
+        left = [claim for row in self._claims for claim in self._settle_alone(row)]
+        todo = self._settle_among(self.columns, left)
+        if len(self.columns) > 2:
+            pairs: dict[frozenset[str], list[Claim]] = {}
+            for (row, prop), column in todo:
+                pairs.setdefault(self._company(row, [column]), []).append((row, prop))
+            for parts, claims in pairs.items():
+                self._settle_among(parts, claims)
         for (row, prop), (result, where) in self._unsettled.items():
             if row != MACHINE and prop.name not in self._found[row, row]:
                 self._record(row, prop, [row], result, where)
@@ -214,53 +215,44 @@ class Pairs:
         return left
 
     def _settle_among(
-        self, parts: frozenset[str], claims: Sequence[Claim]
-    ) -> Iterator[tuple[Claim, list[str]]]:
-        """Ask some claims of the machine with some parts; what is left, with the columns for which
-        they are still to be asked."""
+        self, parts: Collection[str], claims: Sequence[Claim]
+    ) -> list[tuple[Claim, str]]:
+        """Ask some claims of the machine with some parts; those that are still to be asked, with the
+        columns."""
         design = self._restricted(parts)
         last: dict[bool, list[Claim]] = {True: [], False: []}
         for claim in claims:  # of a last question, more is asked, unless it was in vain before
-            others = len(parts - {claim[0]})
+            others = [c for c in parts if c != claim[0]]
             if others:
-                last[others == 1 and claim not in self._unsettled].append(claim)
+                last[len(others) == 1 and claim not in self._unsettled].append(claim)
+        left: list[tuple[Claim, str]] = []
         for thorough, asked in last.items():
             if asked:
                 found = self._check(design, [prop for _, prop in asked], (), thorough=thorough)
                 for row, prop in asked:
-                    columns = self._ordered(parts - {row})
-                    for some in self._settled(row, prop, columns, found[prop.name], design.name):
-                        yield (row, prop), some
+                    columns = [c for c in self.columns if c in parts and c != row]
+                    more = self._settled(row, prop, columns, found[prop.name], design.name)
+                    left += [((row, prop), column) for column in more]
+        return left
 
     def _settled(
         self, row: str, prop: Property[Any], columns: list[str], result: Result, where: str
-    ) -> Iterator[list[str]]:
-        """Record what a result says of a claim in some columns; the columns of which it says
-        nothing, in groups."""
+    ) -> list[str]:
+        """Record what a result says of a claim in some columns; those of which it says nothing."""
         if result.verdict is Verdict.PROVED:
             alone = [row] if row != MACHINE and (row, prop) in self._unsettled else []
             self._record(row, prop, [*columns, *alone], result, where)
-            return
-        if result.trace is not None:
-            wanted = [
-                owners
-                for event in result.trace.events
-                if (owners := self._owners.get(event.transition.name)) and row not in owners
-            ]
-            guilty = [c for c in columns if all(c in owners for owners in wanted)]
-            if guilty:
-                self._record(row, prop, guilty, result, where)
-                left = [[c for c in columns if c not in guilty]]
-            else:  # it takes several parts; without one of its steps it is no run
-                owners = next(some for some in wanted if not some >= set(columns))
-                left = [[c for c in columns if (c in owners) is having] for having in (False, True)]
-        elif len(columns) == 1:
+            return []
+        if len(columns) == 1:
             self._record(row, prop, columns, result, where)
-            return
-        else:
-            half = len(columns) // 2
-            left = [columns[:half], columns[half:]]
-        yield from filter(None, left)
+            return []
+        if result.trace is None:
+            return columns
+        steps = (event.transition.name for event in result.trace.events)
+        wanted = [owners for name in steps if row not in (owners := self._owners.get(name, {row}))]
+        guilty = [c for c in columns if all(c in owners for owners in wanted)]
+        self._record(row, prop, guilty, result, where)
+        return [c for c in columns if c not in guilty]
 
     # What a check is about, and what is kept of it.
 
@@ -280,7 +272,7 @@ class Pairs:
             design,
             parts=(),
             properties=[*claims, *jobs],
-            lemmas=[*design.lemmas, *self._lemmas.values()],
+            lemmas=[*design.lemmas, *self._lemmas_about(design)],
         ).running(design.system(), name=design.name)
         options = replace(self.options, only=tuple(dict.fromkeys(names)), thorough=thorough)
         found = check(bare, options, self.progress)
@@ -289,6 +281,13 @@ class Pairs:
                 name = f"found_{len(self._lemmas) + 1}"
                 self._lemmas.setdefault(lemma.clause, Lemma(lemma.clause, name))
         return {result.property: result for result in found}
+
+    def _lemmas_about(self, design: Design[Any]) -> list[Lemma]:
+        """What was found in other checks and speaks of nothing but what this one is about."""
+        steps = design.system().transitions
+        about = nodes.components_of(*(t.when for t in steps))
+        about |= {u.component for t in steps for u in t.updates}
+        return [x for clause, x in self._lemmas.items() if nodes.components_of(clause) <= about]
 
     def _record(
         self, row: str, prop: Property[Any], columns: Iterable[str], result: Result, where: str
@@ -317,10 +316,6 @@ class Pairs:
         """The design with some parts: itself, with all, so that its proofs are seen to be its own."""
         every = len(parts) == len(self.design.parts)
         return self.design if every else restricted(self.design, parts)
-
-    def _ordered(self, parts: Iterable[str]) -> list[str]:
-        some = set(parts)
-        return [name for name in self.columns if name in some]
 
 
 def _run_in(design: Design[Any], prop: Property[Any], trace: Trace) -> Trace:

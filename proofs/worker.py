@@ -191,12 +191,18 @@ class Pool:
     """
 
     def __init__(self, size: int = 2, megabytes: int = MEGABYTES) -> None:
-        self.workers = [Worker("cvc5" if n else "z3", megabytes) for n in range(size)]
+        self.workers: list[Worker] = []
+        self._megabytes = megabytes
         self._waiting: tuple[deque[_Task], ...] = (deque(), deque(), deque())
         self._running: dict[int, _Task] = {}
         self._changed = Condition()
         self._closed = False
-        for number in range(size):
+        self.grow(size)
+
+    def grow(self, size: int) -> None:
+        """Have at least so many workers."""
+        for number in range(len(self.workers), size):
+            self.workers.append(Worker("cvc5" if number else "z3", self._megabytes))
             Thread(target=self._serve, args=(number,), daemon=True).start()
 
     def submit(
