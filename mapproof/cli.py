@@ -574,10 +574,12 @@ def verify(
 
 @main.command(name="list")
 @click.argument(
-    "kind", required=False, type=click.Choice(["designs", "properties", "operations", "defects"])
+    "kind",
+    required=False,
+    type=click.Choice(["designs", "properties", "operations", "defects", "systems"]),
 )
 def list_(kind: str | None) -> int:
-    """List the built-in designs, properties and operations, and the ledger of defects."""
+    """List the built-in designs, properties, operations and systems, and the ledger of defects."""
     from .explain import KINDS, listing
 
     click.echo(listing(Catalog(), (kind,) if kind else KINDS))
@@ -586,11 +588,12 @@ def list_(kind: str | None) -> int:
 
 @main.command()
 @click.argument("name")
-def explain(name: str) -> int:
-    """Explain a property, an operation, a design, a defect or a verdict."""
+@click.option("--all", "everything", is_flag=True, help="Not only the system of that name.")
+def explain(name: str, everything: bool) -> int:
+    """Explain a system, a property, an operation, a design, a defect or a verdict."""
     from .explain import explanation
 
-    click.echo(explanation(Catalog(), name))
+    click.echo(explanation(Catalog(), name, everything=everything))
     return 0
 
 

@@ -35,7 +35,7 @@ from mapproof.model.language.property import Property
 from .check import Options, check
 from .lemma import Lemma
 from .memo import Memo
-from .trace import Trace, rerun
+from .trace import ReplayError, Trace, rerun
 from .verdict import Result, Verdict
 from .worker import shared
 
@@ -325,5 +325,7 @@ def _run_in(design: Design[Any], prop: Property[Any], trace: Trace) -> Trace:
     """
     transitions = {t.name: t for t in design.system().transitions}
     machine = Machine(design.system(), trace.machine.scope)
+    if missing := [n for e in trace.events if (n := e.transition.name) not in transitions]:
+        raise ReplayError(f"{design.name} has no step {', '.join(missing)}")
     events = [Event(transitions[e.transition.name], e.arguments) for e in trace.events]
     return rerun(design, prop, machine, trace.states[0], events)
