@@ -122,20 +122,22 @@ def _timeout(default: float, meaning: str) -> Callable[[Any], Any]:
 
 
 def _picture(_context: object, _parameter: object, value: str | None) -> Path | None:
+    if value is None:
+        return None
     from .pictures import SUFFIXES
 
     return _drawable(value, SUFFIXES)
 
 
 def _grid(_context: object, _parameter: object, value: str | None) -> Path | None:
+    if value is None:
+        return None
     from .pictures import GRID_SUFFIXES
 
     return _drawable(value, GRID_SUFFIXES)
 
 
-def _drawable(value: str | None, suffixes: Sequence[str]) -> Path | None:
-    if value is None:
-        return None
+def _drawable(value: str, suffixes: Sequence[str]) -> Path:
     path = Path(value)
     if path.suffix.lower() not in suffixes:
         raise click.BadParameter(f"{value}: end the name in one of {', '.join(suffixes)}")
