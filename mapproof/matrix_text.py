@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from string import ascii_letters
 from typing import Any
 
@@ -15,7 +16,7 @@ from mapproof.proofs.trace import Trace
 from mapproof.proofs.verdict import Result, Verdict
 
 from .jsonout import VERSION, Part, result_json
-from .lemma_text import with_names
+from .lemma_text import Page, with_names
 from .naming import Naming, call
 from .text import WIDTH, counted, counterexample, established, first_sentence, fold, limits, word
 
@@ -31,6 +32,7 @@ MEANINGS = {
     Standing.OPEN: "not settled",
     Standing.OWN_DEFECT: "broken by itself",
 }
+NO_LEMMAS = Page((), ())  # with a result: the texts are told once, for all of the matrix
 NOT_REACHED = "-"  # of a cell, when the command was stopped before
 _COLOURS = {
     Standing.PROVED: "green",
@@ -193,17 +195,21 @@ def matrix_json(matrices: Iterable[Matrix], *, interrupted: bool = False) -> str
 
 
 def _matrix(found: Matrix) -> dict[str, Any]:
+    every = [result for cell in found.cells.values() for result in cell.results]
+    named, lemmas = with_names(found.design, every)
+    told = iter(named)
     return {
         "design": found.design.name,
         "rows": list(found.rows),
         "columns": list(found.columns),
-        "cells": [_cell(cell, found) for cell in found.cells.values()],
+        "cells": [
+            _cell(cell, list(islice(told, len(cell.results)))) for cell in found.cells.values()
+        ],
+        "inferred": [{"name": f.name, "text": f.text} for f in lemmas.functions],
     }
 
 
-def _cell(cell: Cell, found: Matrix) -> dict[str, Any]:
-    results, lemmas = with_names(found.design, cell.results)
-    told = Part(results, lemmas)
+def _cell(cell: Cell, results: Sequence[Result]) -> dict[str, Any]:
     return {
         "row": cell.row,
         "column": cell.column,
@@ -211,7 +217,7 @@ def _cell(cell: Cell, found: Matrix) -> dict[str, Any]:
         "broken": [r.property for r in cell.broken],
         "claims": [
             {
-                **result_json(result, told),
+                **result_json(result, Part([result], NO_LEMMAS)),
                 "own_defect": result.property in cell.own,
                 "shown_in": cell.shown_in[result.property],
                 "owners": None if result.trace is None else _owners(result.trace),
