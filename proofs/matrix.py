@@ -174,12 +174,11 @@ class Pairs:
         """Settle every cell; :meth:`matrix` can be asked meanwhile."""
         left = [claim for row in self._claims for claim in self._settle_alone(row)]
         todo = self._settle_among(self.columns, left)
-        if len(self.columns) > 2:
-            pairs: dict[frozenset[str], list[Claim]] = {}
-            for (row, prop), column in todo:
-                pairs.setdefault(self._company(row, [column]), []).append((row, prop))
-            for parts, claims in pairs.items():
-                self._settle_among(parts, claims)
+        pairs: dict[frozenset[str], list[Claim]] = {}
+        for (row, prop), column in todo:
+            pairs.setdefault(self._company(row, [column]), []).append((row, prop))
+        for parts, claims in pairs.items():
+            self._settle_among(parts, claims)
         for (row, prop), (result, where) in self._unsettled.items():
             if row != MACHINE and prop.name not in self._found[row, row]:
                 self._record(row, prop, [row], result, where)

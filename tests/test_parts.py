@@ -88,6 +88,17 @@ def test_other_parts_take_what_they_did_with_them() -> None:
     assert names(fewer.properties) == ["used_pages_are_in_use"]
 
 
+def test_a_list_that_is_given_is_all_there_is() -> None:
+    fewer = THREE.but(
+        name="fewer",
+        operations=[toy.fill_tlb, toy.poison],
+        properties=[toy.poisoned_pages_are_not_cached],
+    )
+    assert names(fewer.operations) == ["fill_tlb", "poison"]
+    assert names(fewer.properties) == ["poisoned_pages_are_not_cached"]
+    assert names(restricted(fewer, ["secret"]).operations) == ["fill_tlb"]
+
+
 def test_the_library_family_of_a_part_is_its_claim() -> None:
     @always
     def hidden_pages_are_used(s: toy.Memory, f: toy.Frame) -> Any:

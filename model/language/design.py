@@ -11,7 +11,7 @@ from . import nodes
 from .errors import DesignError
 from .nodes import Component, Node
 from .operation import Operation, Procedure, S, Transition, transition_of
-from .parts import Part, check_parts, with_parts, without_parts
+from .parts import FIELDS, Part, check_parts, with_parts, without_parts
 from .property import Property
 from .scope import Scope
 from .state import Update, old_and_new
@@ -127,21 +127,19 @@ class Design(Generic[S]):
     def but(self, *, name: str, **changes: Any) -> Design[S]:
         """The same design with other fields, under another name.
 
-        Other parts take what they do and claim with them: what they shared with none of the new ones
-        is gone.
+        Parts that are replaced take what they do and claim with them.  A list of operations,
+        procedures or properties is all of them: parts lose what is not in it.
         """
         if "parts" in changes:
             changes = {what: getattr(self, f"own_{what}") for what in self._of_parts} | changes
+        elif kept := {what: changes[what] for what in self._of_parts if what in changes}:
+            changes = changes | {"parts": [part.keeping(kept) for part in self.parts]}
         return replace(self, name=name, **changes)
 
     @property
     def _of_parts(self) -> dict[str, list[Sequence[Any]]]:
         """What parts add to the design, by the name of its field."""
-        return {
-            "operations": [part.operations for part in self.parts],
-            "procedures": [part.procedures for part in self.parts],
-            "properties": [part.claims for part in self.parts],
-        }
+        return {what: [getattr(p, of) for p in self.parts] for what, of in FIELDS.items()}
 
     @property
     def own_operations(self) -> list[Operation[S, ...]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from .design import Design
 
 MACHINE = "machine"  # what belongs to no part: TLB fills, flush answers, accesses
+FIELDS = {"operations": "operations", "procedures": "procedures", "properties": "claims"}
+"""Lists of a design that parts add to, and what they call them."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 
@@ -60,6 +62,14 @@ class Part:
                     f"the part {self.name} claims the assumption {claim.name}: list it under "
                     "assumptions of the design"
                 )
+
+    def keeping(self, lists: Mapping[str, Sequence[Any]]) -> Part:
+        """The part without what some lists of a design, by their names, do not have."""
+        fewer: dict[str, Any] = {}
+        for what, items in lists.items():
+            ids = {id(item) for item in items}
+            fewer[FIELDS[what]] = [i for i in getattr(self, FIELDS[what]) if id(i) in ids]
+        return replace(self, **fewer)
 
     @property
     def steps(self) -> Iterator[str]:
