@@ -219,11 +219,11 @@ def main() -> None:
 # check and review
 
 
-def _start_solvers(jobs: int = 0) -> None:
+def _start_solvers() -> None:
     """The workers load their solvers while the design is read."""
     from mapproof.proofs.worker import shared
 
-    shared().grow(jobs)
+    shared()
 
 
 class _Session:
@@ -678,12 +678,12 @@ def mutate(design: str, timeout: float, as_json: bool) -> int:
 @_CACHE
 @click.option(
     "-j",
-    "jobs",
-    type=click.IntRange(2, 64),
+    "processes",
+    type=click.IntRange(1, 64),
     default=2,
     show_default=True,
     metavar="N",
-    help="Solvers at work at once.",
+    help="Pairs that are looked at side by side.",
 )
 @click.option("--traces", is_flag=True, help="Print every run in full, as check does.")
 @click.option("--proofs", is_flag=True, help="Print what proves each claim of each cell.")
@@ -693,7 +693,6 @@ def matrix(
     names: tuple[str, ...],
     cache: str,
     cache_dir: str | None,
-    jobs: int,
     as_json: bool,
     **how: Any,
 ) -> int:
@@ -709,15 +708,16 @@ def matrix(
       2  bad usage, no such design or system
       3  a cell is not settled
     """
-    _start_solvers(jobs)
     from .matrix_command import run
 
-    solvers, kept = _solvers(cache, cache_dir)
-    try:
-        return run(names, solvers=solvers, as_json=as_json, **how)
-    finally:
+    def solvers() -> Solvers:
+        """Each process has its own, and one cache with the others."""
+        pool, kept = _solvers(cache, cache_dir)
         if kept is not None and kept.complaint:
             _complain(kept.complaint)
+        return pool
+
+    return run(names, solvers=solvers, as_json=as_json, **how)
 
 
 @main.command()

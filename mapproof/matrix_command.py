@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any
@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 def run(
     names: Sequence[str],
     *,
-    solvers: Solvers,
+    solvers: Callable[[], Solvers],
+    processes: int,
     depth: int,
     timeout: float,
     as_json: bool,
@@ -42,14 +43,14 @@ def run(
     targets, systems = chosen(Catalog(), names)
     if graph is not None and len(targets) > 1:
         raise DesignError(f"--graph draws one matrix: name one of {_names(targets)}")
-    options = Options(depth=depth, timeout=timeout, solvers=solvers)
+    options = Options(depth=depth, timeout=timeout)
     progress = Progress()
     found: list[Matrix] = []
     interrupted = False
     for target in targets:
         started = monotonic()
         with told_plainly(target.file):
-            pairs = Pairs(target.design, systems, options, progress)
+            pairs = Pairs(target.design, systems, options, progress, solvers, processes)
             try:
                 interruptible(pairs.settle)
             except KeyboardInterrupt:

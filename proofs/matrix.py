@@ -20,24 +20,23 @@ that have its steps.  What is left is asked pair by pair, of both parts of a pai
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from contextlib import closing
+from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 from typing import Any
 
-from mapproof.model.language import nodes
 from mapproof.model.language.concrete import Event, Machine
 from mapproof.model.language.design import Design
 from mapproof.model.language.errors import DesignError
-from mapproof.model.language.nodes import Node
 from mapproof.model.language.parts import MACHINE, restricted
 from mapproof.model.language.property import Property
 
-from .check import Options, check
-from .lemma import Lemma
-from .memo import Memo
+from .check import Options
+from .questions import Question, Questions
 from .trace import ReplayError, Trace, rerun
 from .verdict import Result, Verdict
-from .worker import shared
+from .worker import Solvers, shared
 
 Progress = Callable[[str], None]
 USUAL = Options()
@@ -127,14 +126,15 @@ class Pairs:
         names: Sequence[str] = (),
         options: Options = USUAL,
         progress: Progress = lambda _: None,
+        solvers: Callable[[], Solvers] = shared,
+        processes: int = 1,
     ) -> None:
         if not design.parts:
             raise DesignError(f"{design.name} composes no parts: give Design(parts=[...]) some")
         chosen = {design.part_named(name).name for name in names}
         self.design = design
         self.columns = tuple(p.name for p in design.parts if not names or p.name in chosen)
-        self.options = replace(options, solvers=Memo(options.solvers or shared()))
-        self.progress = progress
+        self._questions = partial(Questions, design, options, solvers, processes, progress)
         claims = {MACHINE: design.own_properties}
         claims |= {name: list(design.part_named(name).claims) for name in self.columns}
         self._jobs = {
@@ -157,7 +157,6 @@ class Pairs:
         self._own: dict[str, set[str]] = {row: set() for row in self._claims}
         self._idle: dict[str, list[Result]] = {}
         self._unsettled: dict[Claim, tuple[Result, str]] = {}  # by the row's part alone
-        self._lemmas: dict[Node, Lemma] = {}
 
     def matrix(self) -> Matrix:
         """What is settled so far."""
@@ -172,66 +171,78 @@ class Pairs:
 
     def settle(self) -> None:
         """Settle every cell; :meth:`matrix` can be asked meanwhile."""
-        left = [claim for row in self._claims for claim in self._settle_alone(row)]
-        todo = self._settle_among(self.columns, left)
+        with closing(self._questions()) as questions:
+            self._settle(questions)
+
+    def _settle(self, questions: Questions) -> None:
+        left = self._settle_alone(questions)
+        todo = self._settle_among(questions, {frozenset(self.columns): left})
         pairs: dict[frozenset[str], list[Claim]] = {}
         for (row, prop), column in todo:
             pairs.setdefault(self._company(row, [column]), []).append((row, prop))
-        for parts, claims in pairs.items():
-            self._settle_among(parts, claims)
+        self._settle_among(questions, pairs)
         for (row, prop), (result, where) in self._unsettled.items():
             if row != MACHINE and prop.name not in self._found[row, row]:
                 self._record(row, prop, [row], result, where)
 
-    def _settle_alone(self, row: str) -> list[Claim]:
-        """Settle what the row's part violates alone, and whether it does its job; what is left are
+    def _settle_alone(self, questions: Questions) -> list[Claim]:
+        """Settle what each row's part violates alone, and whether it does its job; what is left are
         the claims that others may break.
 
         What is to be seen of the machine may take any parts, of a part nothing but the machine.
         """
-        claims, jobs = self._claims[row], self._jobs[row]
-        alone = self._restricted(self._company(row, []))
-        found = self._check(alone, claims, [] if row == MACHINE else jobs)
-        if row == MACHINE and jobs:
-            found |= self._check(self._restricted(self.columns), jobs, jobs)
-        self._idle[row] = [
-            found[job.name] for job in jobs if found[job.name].verdict is not Verdict.PROVED
+        asked = [
+            Question(self._company(row, []), _names(claims), _names(self._told_jobs(row)))
+            for row, claims in self._claims.items()
         ]
-        for job in jobs if row != MACHINE else ():
-            self._record(row, job, self.columns, found[job.name], alone.name)
+        seen: dict[str, Result] = {}
+        if MACHINE in self._claims and self._jobs[MACHINE]:
+            jobs = _names(self._jobs[MACHINE])
+            every = frozenset(part.name for part in self.design.parts)
+            (seen,) = questions.answers([Question(every, (), jobs)])
         left: list[Claim] = []
-        for claim in claims:
-            result = found[claim.name]
-            if result.verdict is Verdict.VIOLATED:
-                self._own[row].add(claim.name)
-                self._record(row, claim, self.columns, result, alone.name)
-                continue
-            if result.verdict is not Verdict.PROVED:
-                self._unsettled[row, claim] = result, alone.name
-            elif row != MACHINE:
-                self._record(row, claim, [row], result, alone.name)
-            left.append((row, claim))
+        for row, found in zip(self._claims, questions.answers(asked), strict=True):
+            where = self._restricted(self._company(row, [])).name
+            jobs_seen = [(found | seen)[job.name] for job in self._jobs[row]]
+            self._idle[row] = [job for job in jobs_seen if job.verdict is not Verdict.PROVED]
+            for job in self._told_jobs(row):
+                self._record(row, job, self.columns, found[job.name], where)
+            for claim in self._claims[row]:
+                result = found[claim.name]
+                if result.verdict is Verdict.VIOLATED:
+                    self._own[row].add(claim.name)
+                    self._record(row, claim, self.columns, result, where)
+                    continue
+                if result.verdict is not Verdict.PROVED:
+                    self._unsettled[row, claim] = result, where
+                elif row != MACHINE:
+                    self._record(row, claim, [row], result, where)
+                left.append((row, claim))
         return left
 
     def _settle_among(
-        self, parts: Collection[str], claims: Sequence[Claim]
+        self, questions: Questions, todo: Mapping[frozenset[str], Sequence[Claim]]
     ) -> list[tuple[Claim, str]]:
-        """Ask some claims of the machine with some parts; those that are still to be asked, with the
+        """Ask claims of the machine with some parts; those that are still to be asked, with the
         columns."""
-        design = self._restricted(parts)
-        last: dict[bool, list[Claim]] = {True: [], False: []}
-        for claim in claims:  # of a last question, more is asked, unless it was in vain before
-            others = [c for c in parts if c != claim[0]]
-            if others:
-                last[len(others) == 1 and claim not in self._unsettled].append(claim)
+        asked: dict[Question, list[Claim]] = {}
+        for parts, claims in todo.items():
+            last: dict[bool, list[Claim]] = {True: [], False: []}
+            for claim in claims:  # of a last question, more is asked, unless it was in vain before
+                others = len(parts - {claim[0]})
+                if others:
+                    last[others == 1 and claim not in self._unsettled].append(claim)
+            for thorough, some in last.items():
+                if some:
+                    names = _names(prop for _, prop in some)
+                    asked[Question(parts, names, thorough=thorough)] = some
         left: list[tuple[Claim, str]] = []
-        for thorough, asked in last.items():
-            if asked:
-                found = self._check(design, [prop for _, prop in asked], (), thorough=thorough)
-                for row, prop in asked:
-                    columns = [c for c in self.columns if c in parts and c != row]
-                    more = self._settled(row, prop, columns, found[prop.name], design.name)
-                    left += [((row, prop), column) for column in more]
+        for question, found in zip(asked, questions.answers([*asked]), strict=True):
+            where = self._restricted(question.parts).name
+            for row, prop in asked[question]:
+                columns = [c for c in self.columns if c in question.parts and c != row]
+                more = self._settled(row, prop, columns, found[prop.name], where)
+                left += [((row, prop), column) for column in more]
         return left
 
     def _settled(
@@ -255,39 +266,6 @@ class Pairs:
 
     # What a check is about, and what is kept of it.
 
-    def _check(
-        self,
-        design: Design[Any],
-        wanted: Sequence[Property[Any]],
-        jobs: Sequence[Property[Any]],
-        *,
-        thorough: bool = True,
-    ) -> dict[str, Result]:
-        """The results for some claims; the design's other claims, and the lemmas that were found in
-        other checks, may help to prove them."""
-        names = [p.name for p in (*wanted, *jobs)]
-        claims = [p for p in design.properties if p.kind != "sometimes"]
-        bare = replace(
-            design,
-            parts=(),
-            properties=[*claims, *jobs],
-            lemmas=[*design.lemmas, *self._lemmas_about(design)],
-        ).running(design.system(), name=design.name)
-        options = replace(self.options, only=tuple(dict.fromkeys(names)), thorough=thorough)
-        found = check(bare, options, self.progress)
-        for result in found:
-            for lemma in result.inferred:
-                name = f"found_{len(self._lemmas) + 1}"
-                self._lemmas.setdefault(lemma.clause, Lemma(lemma.clause, name))
-        return {result.property: result for result in found}
-
-    def _lemmas_about(self, design: Design[Any]) -> list[Lemma]:
-        """What was found in other checks and speaks of nothing but what this one is about."""
-        steps = design.system().transitions
-        about = nodes.components_of(*(t.when for t in steps))
-        about |= {u.component for t in steps for u in t.updates}
-        return [x for clause, x in self._lemmas.items() if nodes.components_of(clause) <= about]
-
     def _record(
         self, row: str, prop: Property[Any], columns: Iterable[str], result: Result, where: str
     ) -> None:
@@ -305,7 +283,11 @@ class Pairs:
 
     def _told(self, row: str) -> list[Property[Any]]:
         """The claims of a row, in the order of the design."""
-        return [*self._claims[row], *(self._jobs[row] if row != MACHINE else [])]
+        return [*self._claims[row], *self._told_jobs(row)]
+
+    def _told_jobs(self, row: str) -> list[Property[Any]]:
+        """What a part is to be seen doing; the machine's jobs are in no cell."""
+        return [] if row == MACHINE else self._jobs[row]
 
     def _company(self, row: str, columns: Iterable[str]) -> frozenset[str]:
         """The parts that a check of a row's claims in some columns is about."""
@@ -315,6 +297,10 @@ class Pairs:
         """The design with some parts: itself, with all, so that its proofs are seen to be its own."""
         every = len(parts) == len(self.design.parts)
         return self.design if every else restricted(self.design, parts)
+
+
+def _names(claims: Iterable[Property[Any]]) -> tuple[str, ...]:
+    return tuple(claim.name for claim in claims)
 
 
 def _run_in(design: Design[Any], prop: Property[Any], trace: Trace) -> Trace:

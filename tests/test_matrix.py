@@ -18,12 +18,14 @@ from referencing import Registry, Resource
 
 import mapproof
 from mapproof import Design, Part, restricted
+from mapproof.catalog import Catalog
 from mapproof.cli import main
 from mapproof.matrix_picture import picture
 from mapproof.matrix_text import grid, matrix_text
 from mapproof.pictures.grid import grid_svg
 from mapproof.proofs import matrix as engine
 from mapproof.proofs.check import Options, check
+from mapproof.proofs.crew import Crew
 from mapproof.proofs.matrix import Cell, Matrix, Pairs, Standing
 from mapproof.proofs.trace import ReplayError
 from mapproof.proofs.verdict import Result, Verdict
@@ -197,9 +199,9 @@ def test_random_designs_have_the_cells_of_their_pairs(design: Design[Any]) -> No
 def proofs_of_a_part_stand_for_its_pairs(patch: pytest.MonkeyPatch) -> None:
     real = Pairs._settle_alone
 
-    def settle(self: Any, row: str) -> list[Any]:
-        for claim in real(self, row):
-            self._record(row, claim[1], self.columns, *self._found[row, row][claim[1].name])
+    def settle(self: Any, questions: Any) -> list[Any]:
+        for row, claim in real(self, questions):
+            self._record(row, claim, self.columns, *self._found[row, row][claim.name])
         return []
 
     patch.setattr(Pairs, "_settle_alone", settle)
@@ -339,3 +341,37 @@ def test_the_picture_names_what_breaks(tmp_path: Path) -> None:
     for name in ("m.png", "m.html"):
         ran(THREE, "--graph", str(tmp_path / name), code=1)
     assert (tmp_path / "m.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_several_processes_find_the_same() -> None:
+    alone = settled(three.three)
+    pairs = Pairs(three.three, (), Options(timeout=20), processes=2)
+    pairs.settle()
+    together = pairs.matrix()
+    assert matrix_text(together, 0.0, traces=True, proofs=True) == matrix_text(
+        alone, 0.0, traces=True, proofs=True
+    )
+
+
+def test_inferred_lemmas_come_back_from_other_processes() -> None:
+    design = Catalog().design_named("kpt").but(name="lemmas", lemmas=[])
+    part = Part(name="kpt", operations=design.operations, claims=design.properties)
+    composed = design.but(name="lemmas", operations=[], properties=[], parts=[part])
+    found = []
+    for processes in (1, 2):
+        pairs = Pairs(composed, (), Options(timeout=30), processes=processes)
+        pairs.settle()
+        cell = pairs.matrix().cells["kpt", "kpt"]
+        found.append({r.property: [x.clause for x in r.inferred] for r in cell.results})
+    assert any(found[0].values())
+    assert found[0] == found[1]
+
+
+def test_what_fails_in_another_process_is_told() -> None:
+    crew: Crew[int, int] = Crew(2, lambda: lambda n: 12 // n)
+    with pytest.raises(RuntimeError, match="ZeroDivisionError"):
+        list(crew.values([1, 2, 0, 3]))
+    crew.close()
+    crew = Crew(2, lambda: lambda n: 12 // n)
+    assert list(crew.values([1, 2, 3, 4])) == [12, 6, 4, 3]
+    crew.close()
