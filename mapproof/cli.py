@@ -674,7 +674,7 @@ def mutate(design: str, timeout: float, as_json: bool) -> int:
 @main.command()
 @click.argument("names", nargs=-1, metavar="[DESIGN] [SYSTEM]...")
 @_DEPTH
-@_timeout(20.0, "Seconds for the proofs of each question, and for each search.")
+@_timeout(10.0, "Seconds for the proofs of a pair, and for each search.")
 @_CACHE
 @click.option(
     "-j",

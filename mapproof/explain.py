@@ -252,15 +252,13 @@ def _property(prop: Property[Any], users: list[str]) -> str:
 
 def _known_counterexamples(name: str) -> Iterator[str]:
     """Rows of the ledger that break a property, the shortest with its operations."""
-    known = sorted(
-        (d for d in defects().values() if d.property == name), key=lambda d: len(d.story)
-    )
-    if known:
-        first, *others = known
+    rows = (d for d in defects().values() if d.property == name)
+    known = sorted(rows, key=lambda d: len(d.story))
+    for first in known[:1]:
         story = f"broken by {first.id} ({first.buggy}): {', '.join(first.story)}"
         yield from fold(story, "  ", "    ")
-    if known and others:
-        yield from fold(f"and by {', '.join(d.id for d in others)}", "  ", "    ")
+    if known[1:]:
+        yield from fold(f"and by {', '.join(d.id for d in known[1:])}", "  ", "    ")
 
 
 def _source(prop: Property[Any]) -> list[str]:

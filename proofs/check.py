@@ -48,8 +48,8 @@ class Options:
     lemmas: "given" means those of the design alone, "infer" none of them; otherwise what those of the
     design leave open is tried with inferred ones.  only: names of the properties to report, all if
     empty; certify: results of proofs have their certificates; thorough: what is left open goes to the
-    prover for the scope as well, and a step that a proof does not get past is looked for; solvers: who
-    is asked, the workers of this process if None.
+    prover for the scope as well; ctis: of what is not settled, a step that a proof does not get past is
+    looked for; solvers: who is asked, the workers of this process if None.
     """
 
     depth: int = 10
@@ -59,6 +59,7 @@ class Options:
     only: Sequence[str] = ()
     certify: bool = False
     thorough: bool = True
+    ctis: bool = True
     solvers: Solvers | None = None
 
 
@@ -93,7 +94,7 @@ def check(
             else:
                 found = proof if prop in proof.proved else run.inferred
                 results[prop.name] = run.proved(prop, found, idle)
-        if options.thorough:
+        if options.ctis:
             seconds = min(options.timeout, CTI_SECONDS)
             results |= with_ctis(design, results, (proof, run.inferred), seconds, progress)
     return [results[p.name] for p in wanted]

@@ -40,6 +40,7 @@ from .worker import Solvers, shared
 
 Progress = Callable[[str], None]
 USUAL = Options()
+ALONE, WHOLE = 2, 4  # times the patience that a pair gets: what is found there saves work on pairs
 Claim = tuple[str, Property[Any]]  # a row, and one of its claims
 
 
@@ -192,14 +193,19 @@ class Pairs:
         What is to be seen of the machine may take any parts, of a part nothing but the machine.
         """
         asked = [
-            Question(self._company(row, []), _names(claims), _names(self._told_jobs(row)))
+            Question(
+                self._company(row, []),
+                _names(claims),
+                _names(self._told_jobs(row)),
+                patience=ALONE,
+            )
             for row, claims in self._claims.items()
         ]
         seen: dict[str, Result] = {}
         if MACHINE in self._claims and self._jobs[MACHINE]:
             jobs = _names(self._jobs[MACHINE])
             every = frozenset(part.name for part in self.design.parts)
-            (seen,) = questions.answers([Question(every, (), jobs)])
+            (seen,) = questions.answers([Question(every, (), jobs, patience=WHOLE)])
         left: list[Claim] = []
         for row, found in zip(self._claims, questions.answers(asked), strict=True):
             where = self._restricted(self._company(row, [])).name
@@ -225,6 +231,7 @@ class Pairs:
     ) -> list[tuple[Claim, str]]:
         """Ask claims of the machine with some parts; those that are still to be asked, with the
         columns."""
+        patience = 1 if len(todo) > 1 else WHOLE
         asked: dict[Question, list[Claim]] = {}
         for parts, claims in todo.items():
             last: dict[bool, list[Claim]] = {True: [], False: []}
@@ -235,7 +242,7 @@ class Pairs:
             for thorough, some in last.items():
                 if some:
                     names = _names(prop for _, prop in some)
-                    asked[Question(parts, names, thorough=thorough)] = some
+                    asked[Question(parts, names, (), thorough, patience)] = some
         left: list[tuple[Claim, str]] = []
         for question, found in zip(asked, questions.answers([*asked]), strict=True):
             where = self._restricted(question.parts).name

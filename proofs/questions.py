@@ -34,13 +34,14 @@ LemmaText = tuple[str, str, tuple[tuple[str, str], ...]]  # name, clause, its va
 class Question:
     """Do some claims hold of the machine with some parts, and does it do some jobs?
 
-    thorough: as in Options.
+    thorough: as in Options; patience: how many times the time that Options give.
     """
 
     parts: frozenset[str]
     claims: tuple[str, ...]
     jobs: tuple[str, ...] = ()
     thorough: bool = True
+    patience: int = 1
 
 
 @dataclass(frozen=True)
@@ -118,7 +119,12 @@ class Questions:
         ).running(design.system(), name=design.name)
         names = dict.fromkeys((*question.claims, *question.jobs))
         options = replace(
-            self.options, only=tuple(names), thorough=question.thorough, solvers=self._memo
+            self.options,
+            only=tuple(names),
+            timeout=self.options.timeout * question.patience,
+            thorough=question.thorough,
+            ctis=False,
+            solvers=self._memo,
         )
         return check(bare, options, progress)
 

@@ -191,18 +191,12 @@ class Pool:
     """
 
     def __init__(self, size: int = 2, megabytes: int = MEGABYTES) -> None:
-        self.workers: list[Worker] = []
-        self._megabytes = megabytes
+        self.workers = [Worker("cvc5" if n else "z3", megabytes) for n in range(size)]
         self._waiting: tuple[deque[_Task], ...] = (deque(), deque(), deque())
         self._running: dict[int, _Task] = {}
         self._changed = Condition()
         self._closed = False
-        self.grow(size)
-
-    def grow(self, size: int) -> None:
-        """Have at least so many workers."""
-        for number in range(len(self.workers), size):
-            self.workers.append(Worker("cvc5" if number else "z3", self._megabytes))
+        for number in range(size):
             Thread(target=self._serve, args=(number,), daemon=True).start()
 
     def submit(
