@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from mapproof.proofs.matrix import Cell, Matrix, Standing
+from mapproof.proofs.verdict import Result
 
 from .matrix_text import MEANINGS, title
 from .naming import Naming, call
@@ -20,18 +19,23 @@ _SHADES = {
 _CAPTION = """Rows: whose properties. Columns: whose operations are added.
 A broken cell names the property that breaks. A framed cell is a system alone:
 what it breaks itself is not blamed on the others."""
+_RUNS = "\nOf each row, the shortest run that breaks one of its cells:"
 
 
 def picture(found: Matrix) -> Grid:
-    """The grid, and below it the shortest run of each broken cell."""
+    """The grid, and below it for each row the shortest run that breaks one of its cells."""
     squares = {key: _square(cell) for key, cell in found.cells.items()}
+    broken: dict[str, list[tuple[Cell, Result]]] = {}
+    for cell in found.of(Standing.BROKEN):
+        broken.setdefault(cell.row, []).extend((cell, result) for result in cell.broken)
+    shortest = [min(runs, key=lambda run: run[1].depth or 0) for runs in broken.values()]
     return Grid(
         title=title(found),
-        caption=_CAPTION,
+        caption=_CAPTION + (_RUNS if shortest else ""),
         rows=list(found.rows),
         columns=list(found.columns),
         squares=squares,
-        notes=[note for cell in found.of(Standing.BROKEN) for note in _notes(cell)],
+        notes=[_note(cell, result) for cell, result in shortest],
     )
 
 
@@ -47,11 +51,9 @@ def _square(cell: Cell) -> Square:
     return Square(shade, said, "\n".join(lines))
 
 
-def _notes(cell: Cell) -> Iterator[tuple[str, str]]:
-    for result in cell.broken:
-        trace = result.trace
-        assert trace is not None
-        steps = [call(Naming.of(trace, n), event) for n, event in enumerate(trace.events)]
-        depth = counted(len(steps), "step")
-        heading = f"{cell.row} with {cell.column}: {result.property} broken in {depth}"
-        yield heading, "; ".join(steps)
+def _note(cell: Cell, result: Result) -> tuple[str, str]:
+    trace = result.trace
+    assert trace is not None
+    steps = [call(Naming.of(trace, n), event) for n, event in enumerate(trace.events)]
+    depth = counted(len(steps), "step")
+    return f"{cell.row} with {cell.column}: {result.property} broken in {depth}", "; ".join(steps)
