@@ -48,7 +48,7 @@ def main() -> int:
     catalog, dear = Catalog(), 0
     print(f"{'composition':24} {'CPU s':>6} {'ratio':>6}  parts")
     for name in asked.designs:
-        parts = [part.name for part in catalog.design_named(name).parts]
+        parts = [part.name for part in catalog.design_named(name).made_of]
         if not parts:
             raise SystemExit(f"{name} is no composition")
         rounds = [[cpu_seconds(d, more) for d in (name, *parts)] for _ in range(asked.runs)]

@@ -19,7 +19,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from mapproof.model.language import Design, DesignError, Property, State
+from mapproof.model.language import Design, DesignError, Part, Property, State
 
 from .loading import UserFile, load, suggestion, told_plainly
 
@@ -238,7 +238,17 @@ def attached(design: Design[Any], library: Iterable[Property[Any]]) -> Design[An
                 f"the design {design.name} has two properties called {prop.name}: rename its own"
             )
     lemmas = [lemma for lemma in design.lemmas if lemma not in every]
-    return replace(design, properties=every, lemmas=lemmas)
+    claimed = {id(claim) for part in design.parts for claim in part.claims}
+    free = [p for p in fitting if id(p) not in claimed]
+    parts = [_with_family(part, free) for part in design.parts]
+    return replace(design, properties=every, lemmas=lemmas, parts=parts)
+
+
+def _with_family(part: Part, library: Iterable[Property[Any]]) -> Part:
+    """The part with the library properties of its family among its claims."""
+    family = f"{LIBRARY}.{(part.family or part.name).replace('-', '_')}"
+    own = [p for p in library if p.function.__module__ == family]
+    return replace(part, claims=[*part.claims, *own]) if own else part
 
 
 def applies(prop: Property[Any], design: Design[Any]) -> bool:

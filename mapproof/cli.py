@@ -126,9 +126,21 @@ def _picture(_context: object, _parameter: object, value: str | None) -> Path | 
         return None
     from .pictures import SUFFIXES
 
+    return _drawable(value, SUFFIXES)
+
+
+def _grid(_context: object, _parameter: object, value: str | None) -> Path | None:
+    if value is None:
+        return None
+    from .pictures import GRID_SUFFIXES
+
+    return _drawable(value, GRID_SUFFIXES)
+
+
+def _drawable(value: str, suffixes: Sequence[str]) -> Path:
     path = Path(value)
-    if path.suffix.lower() not in SUFFIXES:
-        raise click.BadParameter(f"{value}: end the name in one of {', '.join(SUFFIXES)}")
+    if path.suffix.lower() not in suffixes:
+        raise click.BadParameter(f"{value}: end the name in one of {', '.join(suffixes)}")
     if not path.parent.is_dir():
         raise click.BadParameter(f"{value}: there is no folder {path.parent}")
     return path
@@ -154,23 +166,14 @@ _JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON instead
 _GRAPH = click.option(
     "--graph", metavar="F", callback=_picture, help="Draw the counterexample: F.svg, F.png, ..."
 )
-_EFFORT = _options(
-    _SCOPE,
-    click.option(
-        "--depth",
-        type=click.IntRange(min=0),
-        default=10,
-        show_default=True,
-        help="Most steps of a counterexample that is searched for.",
-    ),
-    click.option(
-        "--lemmas",
-        type=click.Choice(["given", "infer"]),
-        help="given: only those of the design; infer: none of those. Default: those of the design, "
-        "and inferred ones for what they leave open.",
-    ),
-    click.option("--require-proof", is_flag=True, help="Exit with 3 if a property is not proved."),
-    _timeout(60.0, "Seconds for the proof, and for the search of each property."),
+_DEPTH = click.option(
+    "--depth",
+    type=click.IntRange(min=0),
+    default=10,
+    show_default=True,
+    help="Most steps of a counterexample that is searched for.",
+)
+_CACHE = _options(
     click.option(
         "--cache",
         type=click.Choice(["on", "read-only", "verify", "off"]),
@@ -180,6 +183,19 @@ _EFFORT = _options(
         help="Use of solvers' earlier answers: on, read-only, off; verify: solve again, compare.",
     ),
     click.option("--cache-dir", metavar="DIR", help="Where they are kept."),
+)
+_EFFORT = _options(
+    _SCOPE,
+    _DEPTH,
+    click.option(
+        "--lemmas",
+        type=click.Choice(["given", "infer"]),
+        help="given: only those of the design; infer: none of those. Default: those of the design, "
+        "and inferred ones for what they leave open.",
+    ),
+    click.option("--require-proof", is_flag=True, help="Exit with 3 if a property is not proved."),
+    _timeout(60.0, "Seconds for the proof, and for the search of each property."),
+    _CACHE,
 )
 
 
@@ -560,10 +576,12 @@ def verify(
 
 @main.command(name="list")
 @click.argument(
-    "kind", required=False, type=click.Choice(["designs", "properties", "operations", "defects"])
+    "kind",
+    required=False,
+    type=click.Choice(["designs", "properties", "operations", "defects", "systems"]),
 )
 def list_(kind: str | None) -> int:
-    """List the built-in designs, properties and operations, and the ledger of defects."""
+    """List the built-in designs, properties, operations and systems, and the ledger of defects."""
     from .explain import KINDS, listing
 
     click.echo(listing(Catalog(), (kind,) if kind else KINDS))
@@ -572,11 +590,12 @@ def list_(kind: str | None) -> int:
 
 @main.command()
 @click.argument("name")
-def explain(name: str) -> int:
-    """Explain a property, an operation, a design, a defect or a verdict."""
+@click.option("--all", "everything", is_flag=True, help="Not only the system of that name.")
+def explain(name: str, everything: bool) -> int:
+    """Explain a system, a property, an operation, a design, a defect or a verdict."""
     from .explain import explanation
 
-    click.echo(explanation(Catalog(), name))
+    click.echo(explanation(Catalog(), name, everything=everything))
     return 0
 
 
@@ -650,6 +669,55 @@ def mutate(design: str, timeout: float, as_json: bool) -> int:
             progress.clear()
     click.echo(mutation_json(found) if as_json else mutation_text(found))
     return 0 if found.enough else 1
+
+
+@main.command()
+@click.argument("names", nargs=-1, metavar="[DESIGN] [SYSTEM]...")
+@_DEPTH
+@_timeout(10.0, "Seconds for the proofs of a pair, and for each search.")
+@_CACHE
+@click.option(
+    "-j",
+    "processes",
+    type=click.IntRange(1, 64),
+    default=2,
+    show_default=True,
+    metavar="N",
+    help="Pairs that are looked at side by side.",
+)
+@click.option("--traces", is_flag=True, help="Print every run in full, as check does.")
+@click.option("--proofs", is_flag=True, help="Print what proves each claim of each cell.")
+@_JSON
+@click.option("--graph", metavar="F", callback=_grid, help="Draw it: F.svg, F.png or F.html.")
+def matrix(
+    names: tuple[str, ...],
+    cache: str,
+    cache_dir: str | None,
+    as_json: bool,
+    **how: Any,
+) -> int:
+    """Say which properties of one system survive the operations of another.
+
+    Of DESIGN, which composes systems on one state, every pair is looked at alone. Without SYSTEM it
+    is all of them, without DESIGN every built-in design that has them.
+
+    \b
+    Exit codes:
+      0  every claim of every cell is proved
+      1  a cell is broken
+      2  bad usage, no such design or system
+      3  a cell is not settled
+    """
+    from .matrix_command import run
+
+    def solvers() -> Solvers:
+        """Each process has its own, and one cache with the others."""
+        pool, kept = _solvers(cache, cache_dir)
+        if kept is not None and kept.complaint:
+            _complain(kept.complaint)
+        return pool
+
+    return run(names, solvers=solvers, as_json=as_json, **how)
 
 
 @main.command()

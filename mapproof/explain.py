@@ -1,4 +1,4 @@
-"""What there is, in words: lists, and explanations of properties, operations, designs, verdicts."""
+"""What there is, in words: lists, and explanations of whatever has a name."""
 
 from __future__ import annotations
 
@@ -11,20 +11,21 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
-from click import style
+from click import style, unstyle
 
 from mapproof.model.language import Design, DesignError, Operation, Procedure, Property
 from mapproof.model.language.nodes import TRUE_NODE, Node, show, substitute, var
 from mapproof.model.language.operation import transition_of
 from mapproof.model.language.state import Update
+from mapproof.proofs.ledger import defects
 
-from . import claims
+from . import claims, explain_system
 from .catalog import Catalog
 from .loading import suggestion, told_plainly
 from .reasons import LONG
 from .text import INDENT, WIDTH, first_sentence, fold, scope_text
 
-KINDS = ("designs", "properties", "operations", "defects")
+KINDS = ("designs", "properties", "operations", "defects", "systems")
 NAMES = 28  # columns for names in a list
 HEADINGS = (
     "What it checks",
@@ -74,7 +75,7 @@ class Deed:
 
 
 def listing(catalog: Catalog, kinds: Sequence[str] = KINDS) -> str:
-    """Designs, properties, operations and defects, one line each; :func:`explanation` says the rest."""
+    """What there is of some kinds, one line each; :func:`explanation` says the rest."""
     blocks: dict[str, Callable[[Catalog], list[tuple[str, str]]]] = {
         "designs": lambda c: [(d.name, first_sentence(d.doc)) for d in c.designs.values()],
         "properties": lambda c: [(p.name, f"{p.kind}: {p.summary}") for p in c.library],
@@ -82,6 +83,7 @@ def listing(catalog: Catalog, kinds: Sequence[str] = KINDS) -> str:
             (d.name, first_sentence(d.operation.doc)) for d in deeds(c.designs.values())
         ],
         "defects": lambda _: claims.rows(),
+        "systems": explain_system.rows,
     }
     shown: list[str] = []
     for kind in kinds:
@@ -128,9 +130,11 @@ def deeds(designs: Iterable[Design[Any]]) -> list[Deed]:
 # Explanations.
 
 
-def explanation(catalog: Catalog, name: str) -> str:
-    """What a name means: a defect, a verdict, a design, a property, an operation, or several of these.
+def explanation(catalog: Catalog, name: str, *, everything: bool = False) -> str:
+    """What a name means: a defect, a verdict, a system, a design, a property, an operation, or several
+    of these.
 
+    A system of that name comes first, and with ``everything`` also what else is called so.
     ``design::name`` and ``file.py::design::name`` look in one design.  Raises DesignError, listing
     names like it, if nothing is called so.
     """
@@ -140,14 +144,26 @@ def explanation(catalog: Catalog, name: str) -> str:
     if row is not None:
         return row
     found = [*_matches(name, catalog.designs.values())]
+    system = explain_system.explanation(catalog, name)
+    if system is not None and found and not everything:
+        more = f"also called {name}, see 'mapproof explain --all {name}': "
+        return f"{system}\n\n" + "\n".join(fold(more + ", ".join(_kinds(found)), "  "))
+    if system is not None:
+        found.insert(0, system)
     if name in VERDICTS:
         found.insert(0, _verdict(name))
     if not found:
-        known = chain(VERDICTS, _names(catalog.designs.values()))
+        known = chain(VERDICTS, explain_system.names(catalog), _names(catalog.designs.values()))
         raise DesignError(
             f"nothing is called {name} ('mapproof list' lists all){suggestion(name, known)}"
         )
     return "\n\n".join(found)
+
+
+def _kinds(found: Iterable[str]) -> list[str]:
+    """What explanations are of, by their headings: "design", "property, always"."""
+    headings = (unstyle(text.partition("\n")[0]) for text in found)
+    return list(dict.fromkeys(h.partition("(")[2].rstrip(")").partition(",")[0] for h in headings))
 
 
 def _in_target(catalog: Catalog, name: str) -> str:
@@ -230,7 +246,19 @@ def _property(prop: Property[Any], users: list[str]) -> str:
         for heading, text in zip(parts[1::2], parts[2::2], strict=True):
             lines += fold(f"{heading}: {' '.join(text.split())}", "  ", "    ")
     lines += ["", *fold(f"designs: {', '.join(users)}", "  ", "    ")]
+    lines += _known_counterexamples(prop.name)
     return "\n".join(lines)
+
+
+def _known_counterexamples(name: str) -> Iterator[str]:
+    """Rows of the ledger that break a property, the shortest with its operations."""
+    rows = (d for d in defects().values() if d.property == name)
+    known = sorted(rows, key=lambda d: len(d.story))
+    for first in known[:1]:
+        story = f"broken by {first.id} ({first.buggy}): {', '.join(first.story)}"
+        yield from fold(story, "  ", "    ")
+    if known[1:]:
+        yield from fold(f"and by {', '.join(d.id for d in known[1:])}", "  ", "    ")
 
 
 def _source(prop: Property[Any]) -> list[str]:

@@ -46,7 +46,7 @@ def results_json(
     ``errors`` are the messages of designs that could not be checked; ``claims`` are results that the
     ledger has expectations of.
     """
-    results = [_result(result, part) for part in parts for result in part.results]
+    results = [result_json(result, part) for part in parts for result in part.results]
     document: dict[str, Any] = {
         "version": VERSION,
         "results": results + [_claim(claim) for claim in claims],
@@ -76,7 +76,8 @@ def _text(document: dict[str, Any]) -> str:
     return json.dumps(document, indent=2)
 
 
-def _result(result: Result, part: Part) -> dict[str, Any]:
+def result_json(result: Result, part: Part) -> dict[str, Any]:
+    """One result, as the schema has it."""
     trace = result.trace
     return {
         "design": result.design,
@@ -113,7 +114,7 @@ def _cti(cti: Cti, result: Result) -> dict[str, Any]:
 
 def _claim(claim: Claim) -> dict[str, Any]:
     return {
-        **_result(claim.result, Part([claim.result], claim.lemmas, claim.role)),
+        **result_json(claim.result, Part([claim.result], claim.lemmas, claim.role)),
         "defect": claim.defect.id,
         "expected": claim.expected,
         "met": claim.met,

@@ -1,9 +1,9 @@
 """Answers of solvers, kept from run to run.
 
 One SQLite file, which several processes may use at once and which a process that is killed leaves
-sound.  An entry is found by a hash of all that an answer depends on: the script, the solver with its
-version, and the bound on its work.  Only definite answers are kept; each has a checksum, so that what
-a broken disk gives back is noticed and not believed.
+sound.  An entry is found by a hash of all that an answer depends on: the script (but for what it is
+called), the solver with its version, and the bound on its work.  Only definite answers are kept; each
+has a checksum, so that what a broken disk gives back is noticed and not believed.
 """
 
 from __future__ import annotations
@@ -66,9 +66,17 @@ def _version(solver: str) -> str:
     return version(_PACKAGES[solver])
 
 
+def without_comments(text: str) -> str:
+    """A script without the lines at its head that say which cell it is: an answer does not depend on
+    them, and cells of different designs may be the same question."""
+    while text.startswith(";"):
+        text = text.partition("\n")[2]
+    return text
+
+
 def key_of(solver: str, text: str, effort: int) -> str:
     """The name of an entry."""
-    whole = json.dumps([solver, _version(solver), effort, text])
+    whole = json.dumps([solver, _version(solver), effort, without_comments(text)])
     return hashlib.sha256(whole.encode()).hexdigest()
 
 

@@ -16,6 +16,7 @@ from mapproof.model.language.property import Property
 from mapproof.model.language.scope import Scope
 from mapproof.model.language.unbounded import check_stratified
 
+from .composed import Hints, hints_of_parts
 from .cti import with_ctis
 from .finite import settle
 from .induction import (
@@ -29,7 +30,6 @@ from .induction import (
 )
 from .inference import Inference
 from .lemma import Lemma
-from .parts import Hints, hints_of_parts
 from .pdr import ENGINE, Invariant
 from .search import Searched, search
 from .trace import REPLAY, Trace
@@ -56,8 +56,9 @@ class Options:
     class, over those of the design; timeout: seconds for the proof as a whole, and for each search;
     lemmas: "given" means those of the design alone, "infer" none of them; otherwise what those of the
     design leave open is tried with inferred ones.  only: names of the properties to report, all if
-    empty; certify: results of proofs have their certificates; solvers: who is asked, the workers of
-    this process if None.
+    empty; certify: results of proofs have their certificates; thorough: what is left open goes to the
+    prover for the scope as well; ctis: of what is not settled, a step that a proof does not get past is
+    looked for; solvers: who is asked, the workers of this process if None.
     """
 
     depth: int = 10
@@ -66,6 +67,8 @@ class Options:
     lemmas: Literal["", "given", "infer"] = ""
     only: Sequence[str] = ()
     certify: bool = False
+    thorough: bool = True
+    ctis: bool = True
     solvers: Solvers | None = None
 
 
@@ -84,7 +87,7 @@ def check(
     check_stratified(design.system())
     if options.lemmas == "infer":  # whatever the author wrote down is not even looked at
         same = design.system()
-        design = design.but(name=design.name, lemmas=(), parts=_unaided(design.parts))
+        design = design.but(name=design.name, lemmas=(), made_of=_unaided(design.made_of))
         design = design.running(same, name=design.name)
     jobs = [p for p in design.properties if p.kind == "sometimes"]
     claims = [p for p in wanted if p.kind != "sometimes"]
@@ -101,8 +104,9 @@ def check(
             else:
                 found = proof if prop in proof.proved else run.inferred
                 results[prop.name] = run.proved(prop, found, idle)
-        seconds = min(options.timeout, CTI_SECONDS)
-        results |= with_ctis(design, results, (proof, run.inferred), seconds, progress)
+        if options.ctis:
+            seconds = min(options.timeout, CTI_SECONDS)
+            results |= with_ctis(design, results, (proof, run.inferred), seconds, progress)
     return [results[p.name] for p in wanted]
 
 
@@ -116,8 +120,8 @@ def unless_idle(result: Result, idle: Sequence[Result]) -> Result:
     return result.but(verdict=Verdict.UNKNOWN, reason=reason, certificate=None)
 
 
-def _unaided(parts: Sequence[Design[Any]]) -> list[Design[Any]]:
-    return [p.but(name=p.name, lemmas=(), parts=_unaided(p.parts)) for p in parts]
+def _unaided(designs: Sequence[Design[Any]]) -> list[Design[Any]]:
+    return [d.but(name=d.name, lemmas=(), made_of=_unaided(d.made_of)) for d in designs]
 
 
 class _Run:
@@ -144,7 +148,7 @@ class _Run:
         helpers = self.helpers(claims)
         false = self.walks.refuted([*claims, *helpers]) if self.walks else {}
         standing = [p for p in claims if p.name not in false]
-        if self.options.lemmas == "infer" and not self.design.parts:
+        if self.options.lemmas == "infer" and not self.design.made_of:
             waiting = Failure(None, "unknown", "no lemma of the design was read")
             proof = Induction(failures={p.name: waiting for p in standing})
         else:
@@ -152,7 +156,8 @@ class _Run:
             helpers = [p for p in helpers if p.name not in false]
             found = self.rechecker.submit
             # Where nobody has written lemmas, what is not proved soon wants some.
-            written = self.design.lemmas and not self.design.parts
+            written = any(not isinstance(p, Lemma) for p in self.design.lemmas)
+            written = written and not self.design.made_of
             last = LAST_EFFORT if written or self.options.lemmas == "given" else 0
             proof = induction(
                 self.design, standing, helpers, self.prover, self.progress, found, last=last
@@ -286,9 +291,8 @@ class _Run:
             todo[claim] = max(depth, proof.failures[claim.name].steps)
         results |= self.search({p: min(todo[p], FIRST_DEPTH) for p in todo}, proof)
         at_scope: dict[Property[Any], Result | None] = {}
-        if (
-            self.design.parts
-        ):  # what does not follow from what proves the parts is likely to be false
+        if self.design.made_of and self.options.thorough:
+            # What does not follow from what proves the parts is likely to be false.
             for claim in claims:
                 if results[claim.name].trace is None:
                     at_scope[claim] = found = self.settled(claim, results[claim.name], proof)
@@ -302,7 +306,11 @@ class _Run:
                 continue
             before = results[prop.name]
             if before.trace is None:
-                settled = at_scope[prop] if prop in at_scope else self.settled(prop, before, proof)
+                settled = None
+                if prop in at_scope:
+                    settled = at_scope[prop]
+                elif self.options.thorough or prop.kind == "sometimes":
+                    settled = self.settled(prop, before, proof)
                 if settled is None:
                     settled = self.elsewhere(prop, proof)
                 if settled is not None:

@@ -82,6 +82,17 @@ def replay(
     state = machine.boot(boot)
     if state is None:
         raise ReplayError(f"{design.name}: the start of the run is no initial state")
+    return rerun(design, prop, machine, state, events)
+
+
+def rerun(
+    design: Design[Any],
+    prop: Property[Any],
+    machine: Machine,
+    state: State,
+    events: Sequence[Event],
+) -> Trace:
+    """As :func:`replay`, from a state that is known to be an initial one."""
     states = [state]
     for event in events:
         after = machine.fire(states[-1], event)

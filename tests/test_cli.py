@@ -24,6 +24,7 @@ from mapproof.proofs.verdict import Result as Checked
 
 GOLDEN = Path(__file__).parent / "golden"
 REGENERATE = "MAPPROOF_REGENERATE"
+THREE = str(Path(__file__).parent / "designs" / "three.py")
 COUNTING = str(Path(__file__).parent / "designs" / "counting.py")
 
 
@@ -62,11 +63,14 @@ def masked(text: str) -> str:
         ("list", ("list",), 0),
         ("explain-property", ("explain", "P1"), 0),
         ("explain-operation", ("explain", "kalloc"), 0),
-        ("explain-design", ("explain", "kpt"), 0),
+        ("explain-design", ("explain", "--all", "kpt"), 0),
+        ("explain-system", ("explain", "pti-pae"), 0),
         ("explain-verdict", ("explain", "holds-to-depth"), 0),
         ("explore-kpt", ("explore", "kpt", "--scope", "mm=1,frame=3"), 0),
         ("help", ("--help",), 0),
         ("help-check", ("check", "--help"), 0),
+        ("matrix", ("matrix", THREE, "--proofs"), 1),
+        ("help-matrix", ("matrix", "--help"), 0),
         ("help-promise", ("promise", "--help"), 0),
     ],
 )

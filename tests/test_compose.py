@@ -13,9 +13,9 @@ from mapproof.model.language import DesignError, nodes
 from mapproof.model.language.compose import AtOnce, together
 from mapproof.model.operations import ldt, vmalloc_pae
 from mapproof.proofs.check import Options, check
+from mapproof.proofs.composed import hints_of_parts
 from mapproof.proofs.induction import Prover, induction
 from mapproof.proofs.obligations import obligations, to_solve
-from mapproof.proofs.parts import hints_of_parts
 from mapproof.proofs.verdict import Verdict
 
 # What each composition shares, apart from what its parts agree on from the start (rigid maps).  That
@@ -43,7 +43,7 @@ def test_what_parts_share_is_there_once(name: str) -> None:
     whole = Catalog().design_named(name)
     names = [c.name for c in whole.system().components]
     assert len(names) == len(set(names))
-    first, second = ({c.name for c in part.system().components} for part in whole.parts)
+    first, second = ({c.name for c in part.system().components} for part in whole.made_of)
     assert set(names) == first | second
     assert SHARED[name] <= first & second
 
@@ -51,7 +51,7 @@ def test_what_parts_share_is_there_once(name: str) -> None:
 @pytest.mark.parametrize("name", SHARED)
 def test_every_property_of_the_parts_is_asked(name: str) -> None:
     whole = Catalog().design_named(name)
-    for part in whole.parts:
+    for part in whole.made_of:
         asked = {p.name for p in Catalog().design_named(part.name).properties}
         assert asked <= {p.name for p in whole.properties}
 
@@ -70,8 +70,8 @@ def test_what_proves_a_part_proves_the_whole() -> None:
     """Without its author's lemmas the synchronisation needs some, found at its own scope; with LDTs on
     the same processes they still do."""
     whole = Catalog().design_named("ldt-pae")
-    parts = [part.but(name=part.name, lemmas=()) for part in whole.parts]
-    whole = whole.but(name="ldt-pae", lemmas=(), parts=parts)
+    parts = [part.but(name=part.name, lemmas=()) for part in whole.made_of]
+    whole = whole.but(name="ldt-pae", lemmas=(), made_of=parts)
     claims = [p for p in whole.properties if p.kind != "sometimes"]
     assert induction(whole, claims, [], Prover(whole.system(), 60.0), last=0).failures
     hints = hints_of_parts(whole, lambda design: Prover(design.system(), 60.0), 30.0)

@@ -35,12 +35,13 @@ from typing import TYPE_CHECKING, Any, Final
 from ..files import write
 from .dot import dot
 from .drawing import read_graph, text
+from .grid import Grid, grid_svg
 from .svg import svg
 
 if TYPE_CHECKING:
     from .drawing import Graph
 
-__all__ = ["SUFFIXES", "render", "to_dot"]
+__all__ = ["GRID_SUFFIXES", "SUFFIXES", "Grid", "render", "render_grid", "to_dot"]
 
 
 def render(graph: Graph, path: str | os.PathLike[str]) -> None:
@@ -76,11 +77,41 @@ def to_dot(graph: Graph) -> str:
     return dot(picture, "\n".join(filter(None, (picture.title, picture.caption))))
 
 
+def render_grid(grid: Grid, path: str | os.PathLike[str]) -> None:
+    """Write a matrix to `path`, in the format that the suffix names, as `render` does.
+
+    Args:
+        grid: the cells, and what is said of them.
+        path: a file ending in one of `GRID_SUFFIXES`.
+
+    Raises:
+        ValueError: the suffix is unknown.
+        OSError: the file cannot be written.
+    """
+    target = Path(path)
+    match target.suffix.lower():
+        case ".svg":
+            content = grid_svg(grid).encode()
+        case ".png":
+            content = _rasterised(grid_svg(grid))
+        case ".html":
+            content = _page(grid.title, grid_svg(grid, captioned=False), grid.caption)
+        case _:
+            raise ValueError(
+                f"{target.name}: not a format of grids; use {', '.join(GRID_SUFFIXES)}"
+            )
+    write(target, content)
+
+
 def _as_svg(graph: Graph) -> bytes:
     return svg(read_graph(graph)).encode()
 
 
 def _as_png(graph: Graph) -> bytes:
+    return _rasterised(svg(read_graph(graph)))
+
+
+def _rasterised(drawing: str) -> bytes:
     from tempfile import TemporaryDirectory
 
     from pymupdf_fonts import myfont  # type: ignore[import-untyped]
@@ -91,7 +122,7 @@ def _as_png(graph: Graph) -> bytes:
         for font in fonts:
             font.write_bytes(myfont(font.name))
         return svg_to_bytes(
-            svg_string=svg(read_graph(graph)),
+            svg_string=drawing,
             zoom=2,
             dpi=96,
             skip_system_fonts=True,  # they would make the bytes depend on the machine
@@ -106,10 +137,12 @@ def _as_dot(graph: Graph) -> bytes:
 
 def _as_html(graph: Graph) -> bytes:
     picture = read_graph(graph)
+    return _page(picture.title, svg(picture, notes=False), picture.caption)
+
+
+def _page(title: str, drawing: str, caption: str) -> bytes:
     return _PAGE.format(
-        title=html.escape(picture.title),
-        svg=svg(picture, notes=False),
-        caption=html.escape(picture.caption),
+        title=html.escape(title), svg=drawing, caption=html.escape(caption)
     ).encode()
 
 
@@ -165,3 +198,5 @@ _FORMATS: Final[Mapping[str, Callable[[Graph], bytes]]] = {
 }
 SUFFIXES: Final = tuple(_FORMATS)
 """The file name endings that `render` knows."""
+GRID_SUFFIXES: Final = (".svg", ".png", ".html")
+"""Those that `render_grid` knows."""

@@ -3,6 +3,7 @@
 from .design import Design, Size
 from .errors import DesignError
 from .operation import Operation, Procedure, ProcedureStep, Step, operation
+from .parts import Part, restricted
 from .property import Property, always, assumption, sometimes, step
 from .scope import Scope
 from .state import Fun, Group, Locals, Map, State, Update, Var, given
@@ -34,6 +35,7 @@ __all__ = [
     "Map",
     "Operation",
     "Opt",
+    "Part",
     "Procedure",
     "ProcedureStep",
     "Property",
@@ -51,6 +53,7 @@ __all__ = [
     "given",
     "ite",
     "operation",
+    "restricted",
     "some",
     "sometimes",
     "step",

@@ -99,7 +99,7 @@ def together(
         scope=_roomy(first.scope, second.scope),
         doc=doc,
         source=f"{first.source}; {second.source}",
-        parts=[first, second],
+        made_of=[first, second],
         **changes,
     )
 

@@ -11,6 +11,7 @@ from . import nodes
 from .errors import DesignError
 from .nodes import Component, Node
 from .operation import Operation, Procedure, S, Transition, transition_of
+from .parts import FIELDS, Part, check_parts, with_parts, without_parts
 from .property import Property
 from .scope import Scope
 from .state import Update, old_and_new
@@ -35,10 +36,12 @@ class Design(Generic[S]):
     operations, procedures: what may happen, in any order, by any actor.
     properties: what must hold; lemmas: invariants that help to prove it.
     assumptions: facts about rigid maps.
+    parts: systems that the design composes, each with what it does and what it claims, which is added
+        to the design's own operations, procedures and properties; those stand for the machine.
     scope: how many elements of a sort the bounded search uses (2 where nothing is said); a function
         of the other sizes for a sort that follows from them, such as two PGD pages per process.
     doc: one paragraph for ``explain``; source: where the design comes from.
-    parts: the designs that it was made of (see :mod:`.compose`); what proves them may help here.
+    made_of: the designs that it was composed of (see :mod:`.compose`); what proves them may help here.
     """
 
     name: str
@@ -53,9 +56,13 @@ class Design(Generic[S]):
     geometry: str = "x86-64"
     doc: str = ""
     source: str = ""
-    parts: Sequence[Design[Any]] = ()
+    parts: Sequence[Part] = ()
+    made_of: Sequence[Design[Any]] = ()
 
     def __post_init__(self) -> None:
+        check_parts(self.name, self.state, self.parts)
+        for what, theirs in self._of_parts.items():
+            object.__setattr__(self, what, with_parts(getattr(self, what), theirs))
         for what, expected, items in (
             ("operations", Operation, self.operations),
             ("procedures", Procedure, self.procedures),
@@ -95,6 +102,7 @@ class Design(Generic[S]):
         Raises DesignError if ``old`` is not in the design.
         """
         operations, procedures = list(self.operations), list(self.procedures)
+        parts = [_instead(part, old, new) for part in self.parts]
         present: list[Any] = [*operations, *procedures]
         if not any(o is old for o in present):
             raise DesignError(
@@ -110,12 +118,54 @@ class Design(Generic[S]):
         else:
             raise DesignError(f"{self.name}.replacing: {new!r} is not an operation or a procedure")
         return replace(
-            self, name=name, operations=operations, procedures=procedures, doc=doc or self.doc
+            self,
+            name=name,
+            operations=operations,
+            procedures=procedures,
+            parts=parts,
+            doc=doc or self.doc,
         )
 
     def but(self, *, name: str, **changes: Any) -> Design[S]:
-        """The same design with other fields, under another name."""
+        """The same design with other fields, under another name.
+
+        Parts that are replaced take what they do and claim with them.  A list of operations,
+        procedures or properties is all of them: parts lose what is not in it.
+        """
+        if "parts" in changes:
+            changes = {what: getattr(self, f"own_{what}") for what in self._of_parts} | changes
+        elif kept := {what: changes[what] for what in self._of_parts if what in changes}:
+            changes = changes | {"parts": [part.keeping(kept) for part in self.parts]}
         return replace(self, name=name, **changes)
+
+    @property
+    def _of_parts(self) -> dict[str, list[Sequence[Any]]]:
+        """What parts add to the design, by the name of its field."""
+        return {what: [getattr(p, of) for p in self.parts] for what, of in FIELDS.items()}
+
+    @property
+    def own_operations(self) -> list[Operation[S, ...]]:
+        """Those of no part: the machine's."""
+        return without_parts(self.operations, self._of_parts["operations"])
+
+    @property
+    def own_procedures(self) -> list[Procedure]:
+        """Those of no part."""
+        return without_parts(self.procedures, self._of_parts["procedures"])
+
+    @property
+    def own_properties(self) -> list[Property[S]]:
+        """Those that no part claims."""
+        return without_parts(self.properties, self._of_parts["properties"])
+
+    def part_named(self, name: str) -> Part:
+        """The part of that name; DesignError lists those that exist."""
+        for part in self.parts:
+            if part.name == name:
+                return part
+        raise DesignError(
+            f"{self.name} has no part {name}; it has {_listed([p.name for p in self.parts])}"
+        )
 
     def running(self, system: System, *, name: str) -> Design[S]:
         """The same claims about another system over the same state, such as a mutant of this one's."""
@@ -178,6 +228,21 @@ class Design(Generic[S]):
             transitions=tuple(transitions),
             axioms=tuple(a.closed() for a in self.assumptions),
         )
+
+
+def _instead(
+    part: Part, old: Operation[Any, ...] | Procedure, new: Operation[Any, ...] | Procedure
+) -> Part:
+    """The part with one operation or procedure replaced, if it has it."""
+    if not any(o is old for o in (*part.operations, *part.procedures)):
+        return part
+    operations = [o for o in part.operations if o is not old]
+    procedures = [p for p in part.procedures if p is not old]
+    if isinstance(new, Procedure):
+        procedures.append(new)
+    else:
+        operations.append(new)
+    return replace(part, operations=operations, procedures=procedures)
 
 
 def _idle(procedure: Procedure) -> Update:

@@ -55,7 +55,7 @@ def hints_of_parts(
     fresh = (n for i in count(1) if (n := f"lemma_{i}") not in taken)
     known = set(design.system().components)
     by_clause: dict[nodes.Node, Lemma] = {}
-    for part in design.parts:
+    for part in design.made_of:
         claims = [p for p in design.properties if p.kind != "sometimes" and _is_about(p, part)]
         alone = part.but(name=part.name, properties=claims)
         proof = _proof(alone, claims, prover, timeout, progress)
