@@ -94,7 +94,8 @@ def _reason(prop: Property[Any], facts: Facts) -> str:
     """Why a property of designs cannot be asked of a snapshot."""
     if prop.kind == "step":
         return "it is about a step, and a snapshot is one state"
-    for component in sorted(prop.body().components, key=lambda c: c.name):
+    tlbs_first = sorted(prop.body().components, key=lambda c: ("tlb" not in c.name, c.name))
+    for component in tlbs_first:  # they tell more than what chooses among them
         try:
             facts.relation(component)
         except Unreadable as error:
