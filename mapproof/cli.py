@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -127,6 +128,17 @@ def _picture(_context: object, _parameter: object, value: str | None) -> Path | 
     from .pictures import SUFFIXES
 
     return _drawable(value, SUFFIXES)
+
+
+def _addresses(_context: object, _parameter: object, values: tuple[str, ...]) -> list[int]:
+    """Addresses in hexadecimal."""
+    found = []
+    for value in values:
+        digits = value.removeprefix("0x")
+        if not re.fullmatch("[0-9a-fA-F]{1,16}", digits):
+            raise click.BadParameter(f"{value!r}: give an address such as ffffc90000000000")
+        found.append(int(digits, 16))
+    return found
 
 
 def _grid(_context: object, _parameter: object, value: str | None) -> Path | None:
@@ -328,6 +340,19 @@ def _scopes(targets: Sequence[Target], sizes: Mapping[str, int]) -> list[dict[An
     is_flag=True,
     help="Print the inferred lemmas, as Python for the design's file.",
 )
+@click.option(
+    "--from",
+    "snapshot",
+    metavar="SNAPSHOT",
+    help="Search from the page tables of a real machine: can the design break it?",
+)
+@click.option(
+    "--at",
+    multiple=True,
+    metavar="ADDRESS",
+    callback=_addresses,
+    help="With --from: take what maps this address (repeatable).",
+)
 def check(
     targets: tuple[str, ...],
     sizes: dict[str, int],
@@ -336,17 +361,40 @@ def check(
     graph: Path | None,
     certificates: str | None,
     show_lemmas: bool,
+    snapshot: str | None,
+    at: list[int],
     **effort: Any,
 ) -> int:
     """Prove the properties of designs, or find counterexamples.
 
     Of a defect of the ledger, or all of it: whether what is expected is found; that is exit code 0.
     """
-    _start_solvers()
     from . import claims
 
     catalog = Catalog()
     named, defects = claims.split(targets)
+    if snapshot is not None:
+        from .from_command import refuse
+
+        refuse(
+            {
+                "a defect of the ledger": defects,
+                "--lemmas": effort["lemmas"],
+                "--certificates": certificates,
+                "--show-lemmas": show_lemmas,
+            }
+        )
+        chosen = catalog.targets(named)
+        options = {"at": at, "depth": effort["depth"], "timeout": effort["timeout"]}
+        found, incomplete = _from_snapshot(
+            chosen, _scopes(chosen, sizes), snapshot, as_json, options
+        )
+        if graph is not None:
+            _draw(found, graph, quiet=as_json)
+        return exit_code(found, require_proof=require_proof) or 3 * incomplete
+    if at:
+        raise DesignError("--at is for --from SNAPSHOT")
+    _start_solvers()
     chosen = catalog.targets(named)
     claimed = claims.targets(defects, catalog)
     scopes = _scopes([*chosen, *claimed], sizes)
@@ -405,6 +453,33 @@ def check(
         return 2
     unmet = not all(claim.met for claim in settled)
     return exit_code(results, require_proof=require_proof) or int(unmet)
+
+
+def _from_snapshot(
+    targets: Sequence[Target],
+    scopes: Sequence[Mapping[Any, int]],
+    name: str,
+    as_json: bool,
+    options: Mapping[str, Any],
+) -> tuple[list[Result], bool]:
+    """Search from what a snapshot shows, and tell; the results, and whether some of the snapshot could
+    not be read."""
+    from . import from_command
+
+    progress, snapshot = Progress(), from_command.Snapshot(Path(name))
+    try:
+        answers = from_command.check_from_snapshot(
+            targets, scopes, snapshot, progress=progress, **options
+        )
+    finally:
+        progress.clear()
+    if as_json:
+        click.echo(from_command.as_json(answers, snapshot))
+    else:
+        click.echo("\n\n".join(map(from_command.text, answers)))
+        for problem in snapshot.problems:
+            _complain(f"{name}: {problem}")
+    return from_command.results(answers), bool(snapshot.problems)
 
 
 def _tell_lemmas(design: str, lemmas: Page, *, whole: bool) -> None:

@@ -40,7 +40,9 @@ class Naming:
         return {}
 
     def element(self, sort: Any, index: int) -> str:
-        """An element of an index sort: as the design's state shows it, else as its sort does."""
+        """An element of an index sort: as the design or its state shows it, else as its sort does."""
+        if sort in self.design.shown_as:
+            return self.design.shown_as[sort][index]
         known = self._names.get((sort, index))
         if known is None:
             show = self.design.state.show_element

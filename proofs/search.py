@@ -42,10 +42,13 @@ def search(
     scope: Scope,
     timeout: float,
     progress: Callable[[int], None] = lambda _: None,
+    *,
+    shrink: bool = True,
 ) -> dict[str, Searched]:
     """For each property the shortest run, of at most as many steps as given with it, that violates
-    it, shrunk to a scope in which no sort can be made smaller; for a ``sometimes``, the shortest run
-    that shows it, at ``scope`` itself.  All properties share one unrolling.
+    it, shrunk to a scope in which no sort can be made smaller (unless ``shrink`` is off); for a
+    ``sometimes``, the shortest run that shows it, at ``scope`` itself.  All properties share one
+    unrolling.
 
     ``timeout`` is in seconds, for the whole search.  Raises DesignError if the design has no machine
     at the scope.
@@ -65,7 +68,7 @@ def search(
             for prop in left:
                 run = hunt.run_of(goals[prop.name], deadline)
                 if run is not None:
-                    found[prop.name] = _settled(design, prop, run, deadline)
+                    found[prop.name] = _settled(design, prop, run, deadline, shrink=shrink)
     except TimeoutError as error:
         why = f"step {at} of the bounded search: {error}"
         return {p.name: found.get(p.name) or Searched(None, at - 1, scope, why) for p in properties}
@@ -111,16 +114,19 @@ class _Hunt:
         return Run(self.scope, boot, unrolling.events(true))
 
 
-def _settled(design: Design[Any], prop: Property[Any], run: Run, deadline: float) -> Searched:
+def _settled(
+    design: Design[Any], prop: Property[Any], run: Run, deadline: float, *, shrink: bool
+) -> Searched:
     """The run made as small as it goes, and replayed on the whole design."""
     runs = [run]
-    if prop.kind != "sometimes":
+    shrink = shrink and prop.kind != "sometimes"
+    if shrink:
         runs += _smaller(design, prop, run, deadline)
     try:
         trace = replayed(design, prop, runs[-1])
     except DesignError:  # the maps outside the slice need more elements
         runs = [run]
-        if prop.kind != "sometimes":
+        if shrink:
             runs += _smaller(design, prop, run, deadline, replaying=True)
         trace = replayed(design, prop, runs[-1])
     return Searched(trace, len(runs[-1].events), runs[-1].scope)

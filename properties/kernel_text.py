@@ -7,7 +7,8 @@ Why it matters: data, and pages that were freed and hold somebody's secrets, can
 wherever user tables map them.
 Kernel precedent: c40a56a7818c (removal of the alias of freed image pages), whose comment is in
 free_kernel_image_pages(); the comments of pti_clone_kernel_text() and pti_kernel_image_global_ok().
-Smallest counterexample: a gap that is freed and cloned (pti-kernel-text-alias-stays).
+Smallest counterexample: a gap that is freed and cloned (pti-kernel-text-alias-stays); text that becomes
+global in the direct map, too (pti-kernel-text-global-alias).
 Not covered: what shares a large page with the end of rodata (__end_rodata_aligned), 32-bit kernels,
 where the image has no alias; single steps of pti_clone_pgtable() (pti_clone has them).
 """
@@ -43,6 +44,12 @@ def global_text_is_in_both_halves(s: KernelText, f: Frame) -> Bool:
     """A page is global in both halves or in none, and then both map it."""
     mapped = s.kernel_g[f].implies(s.kernel[f] & s.user[f])
     return (s.kernel_g[f] == s.user_g[f]) & mapped
+
+
+@always
+def the_direct_map_is_not_global(s: KernelText, f: Frame) -> Bool:
+    """The alias of the image in the direct map, which user tables do not have, is not global."""
+    return ~s.alias_g[f]
 
 
 @always

@@ -7,8 +7,8 @@ Why it matters: a global entry of a page that only the kernel maps is there in r
 reads it; isolation of the tables alone does not help.
 Kernel precedent: 52994c256df3; the comment above pti_kernel_image_global_ok() in arch/x86/mm/pti.c.
 Smallest counterexample: none of the designs here breaks these (for copies, see pti_clone).
-Not covered: user addresses, PCIDs of other processes, kernels that leave all text global without PCIDs,
-pages that share a large page with entry text on 32-bit and stay global when it is split.
+Not covered: user addresses, PCIDs of other processes, kernels that leave all text global without PCIDs
+(kernel_text), pages that share a large page with entry text on 32-bit (pti_clone).
 """
 
 from __future__ import annotations

@@ -5,21 +5,27 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
+from typing import Any
 
+import jsonschema
 import numpy as np
 import pytest
 from click.testing import CliRunner
 
+import mapproof as package
 from mapproof.cli import main
+from mapproof.model.machine.geometry import GEOMETRIES
+from mapproof.proofs.ledger import defects
 from mapproof.snapshots.audit import Audit, Finding, Status
 from mapproof.snapshots.bits import COMPARED_IN_COPIES
 from mapproof.snapshots.image import Root
+from mapproof.snapshots.like import like
 from mapproof.snapshots.offences import Offence, offences
 from mapproof.snapshots.ptsnap import decode_ptsnap, encode_ptsnap
 from mapproof.snapshots.statistics import statistics
 from mapproof.snapshots.walk import META_LEVEL, Walk
 
-from .snapshot_files import FOLDER, NAMES, OTHERS, audit_of, image_of, path_of
+from .snapshot_files import FOLDER, NAMES, OTHERS, audit_of, image_of, path_of, properties
 
 # Leaves, against QEMU's "info tlb".
 
@@ -221,12 +227,68 @@ def test_command(tmp_path: Path) -> None:
     assert max(map(len, said.splitlines())) <= 80
 
 
+SCHEMA: dict[str, Any] = json.loads(
+    (Path(package.__file__).parent / "audit.schema.json").read_text("utf-8")
+)
+
+
+def printed(*names: str, code: int) -> dict[str, Any]:
+    """What an audit prints as JSON, which is as the schema says."""
+    done, said = mapproof(*(str(path_of(name)) for name in names), "--json")
+    assert done == code
+    document: dict[str, Any] = json.loads(said)
+    jsonschema.Draft202012Validator(SCHEMA).validate(document)
+    return document
+
+
 def test_json_has_the_same_figures() -> None:
-    code, said = mapproof(str(path_of("i386_pae_pti")), "--json")
-    (audit,) = json.loads(said)["audits"]
-    assert code == 1
+    (audit,) = printed("i386_pae_pti", code=1)["audits"]
     found = {f["property"]: (f["violated"], f["checked"]) for f in audit["findings"]}
     assert found["global_pages_are_in_the_user_tables"] == (13261, 13806)
+
+
+def test_json_is_as_the_schema_says() -> None:
+    jsonschema.Draft202012Validator.check_schema(SCHEMA)
+    printed("amd64_nopti", code=1)
+    printed("amd64_la57", code=0)
+    document = printed("amd64_pti", "amd64_pti_seeded", code=1)
+    assert document["difference"]["findings"]
+    # What it is about is refused if it is damaged: the schema is no formality.
+    document["audits"][0]["findings"][0]["status"] = "fine"
+    del document["difference"]
+    assert len(list(jsonschema.Draft202012Validator(SCHEMA).iter_errors(document))) >= 2
+
+
+LIKE = {
+    "i386_pae_pti": {
+        "user_pages_have_the_rights_of_their_vma": ["A-01"],
+        "user_tables_have_init_mms_kernel_entries": ["A-02"],
+        "user_tables_have_no_writable_code": ["A-02"],
+        "user_tables_have_the_kernels_leaf": ["A-02"],
+        "global_pages_are_in_the_user_tables": ["A-03"],
+    },
+    "amd64_pti_auto_global": {"global_pages_are_in_the_user_tables": ["A-04"]},
+    "amd64_pti_seeded": {},
+    "amd64_nopti": {},
+}
+
+
+@pytest.mark.parametrize("name", LIKE)
+def test_a_finding_names_its_row_of_the_ledger(name: str) -> None:
+    audit = audit_of(name)
+    found = {
+        f.prop.name: [d.id for d in like(f, offences(f, audit.facts), audit.image.geometry)]
+        for f in audit.violated
+    }
+    assert {name: ids for name, ids in found.items() if ids} == LIKE[name]
+
+
+def test_what_the_ledger_says_of_audits_exists() -> None:
+    names, geometries = {p.name for p in properties()}, {g.name for g in GEOMETRIES.values()}
+    for defect in defects().values():
+        if defect.seen is not None:
+            assert set(defect.seen.properties) <= names
+            assert set(defect.seen.geometries) <= geometries
 
 
 def test_difference() -> None:

@@ -94,10 +94,12 @@ def _reason(prop: Property[Any], facts: Facts) -> str:
     """Why a property of designs cannot be asked of a snapshot."""
     if prop.kind == "step":
         return "it is about a step, and a snapshot is one state"
-    tlbs_first = sorted(prop.body().components, key=lambda c: ("tlb" not in c.name, c.name))
-    for component in tlbs_first:  # they tell more than what chooses among them
+    missing = []
+    for component in sorted(prop.body().components, key=lambda c: c.name):
         try:
             facts.relation(component)
         except Unreadable as error:
-            return str(error)
+            missing.append(str(error))
+    if missing:  # what TLBs hold is told before what follows from it
+        return next((reason for reason in missing if "TLB" in reason), missing[0])
     return f"it is about designs that have the state {prop.state.__name__}"

@@ -24,7 +24,7 @@ class RecordFacts(LeafFacts):
     # VMAs.
 
     @cached_property
-    def _rights_of_vmas(self) -> tuple[Column, Column]:
+    def rights_of_vmas(self) -> tuple[Column, Column]:
         """Rows of user places of processes whose VMAs are known, and the rights of their VMA."""
         known = vmas(self.image)
         if not known:
@@ -45,15 +45,15 @@ class RecordFacts(LeafFacts):
         return np.concatenate(rows), np.concatenate(rights)
 
     def read_vma_known(self) -> Relation:
-        rows, _ = self._rights_of_vmas
+        rows, _ = self.rights_of_vmas
         return SparseValues(rows, np.ones(len(rows), np.int64), 0)
 
     def read_vma_w(self) -> Relation:
-        rows, rights = self._rights_of_vmas
+        rows, rights = self.rights_of_vmas
         return SparseValues(rows, rights & np.uint8(W), 0)
 
     def read_vma_x(self) -> Relation:
-        rows, rights = self._rights_of_vmas
+        rows, rights = self.rights_of_vmas
         return SparseValues(rows, rights & np.uint8(X), 0)
 
     # Frames.

@@ -11,6 +11,7 @@ from mapproof.model.machine.geometry import Geometry
 from ..text import counted, fold
 from .audit import Audit, Finding, Status
 from .image import printable
+from .like import like
 from .offences import Mapping, Offence, describe_size, offences
 from .statistics import Statistics, statistics
 
@@ -95,6 +96,8 @@ def _violated(finding: Finding, audit: Audit, *, every: bool) -> Iterator[str]:
     yield f"{finding.prop.name}  VIOLATED by {figure(finding)}"
     yield from fold(finding.prop.summary, "  ", "  ")
     found = offences(finding, audit.facts)
+    for defect in like(finding, found, audit.image.geometry):
+        yield from fold(f"as in {defect.id} of the ledger: {defect.title}", "  ", "    ")
     shown = found if every else found[:_LINES]
     for offence in shown:
         yield from offence_text(offence, audit.image.geometry)
@@ -176,6 +179,7 @@ def _audit(audit: Audit) -> dict[str, Any]:
 
 def _finding(finding: Finding, audit: Audit) -> dict[str, Any]:
     geometry = audit.image.geometry
+    found = offences(finding, audit.facts) if finding.found.violated else []
     return {
         "property": finding.prop.name,
         "status": str(finding.status),
@@ -183,9 +187,10 @@ def _finding(finding: Finding, audit: Audit) -> dict[str, Any]:
         "checked": finding.found.checked,
         "unit": "bytes" if in_bytes(finding) else "instances",
         "reason": finding.reason or None,
+        "defects": [d.id for d in like(finding, found, geometry)],
         "offences": [
             {"about": o.about or None, "mappings": [_mapping(m, geometry) for m in o.mappings]}
-            for o in (offences(finding, audit.facts) if finding.found.violated else [])
+            for o in found
         ],
     }
 

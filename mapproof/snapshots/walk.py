@@ -340,11 +340,15 @@ class Walk:
         """One entry of a table, 0 where there is none; ``root`` for the top level."""
         if root is not None:
             return int(self.top[root.pa][slot])
+        return int(self.table_words(depth, table)[slot])
+
+    def table_words(self, depth: int, table: int) -> Column:
+        """The entries of the table in a frame; of one that is not there, zeros."""
+        level = self.geometry.levels[depth]
         place, there = self.image.pages.places(np.array([table]))
         if not there[0]:
-            return 0
-        entries = self.image.pages.entries(int(place[0]), self.geometry.levels[depth].entry_bytes)
-        return int(entries[slot])
+            return np.zeros(level.entries, np.uint64)
+        return self.image.pages.entries(int(place[0]), level.entry_bytes)
 
     def table_frames(self) -> set[int]:
         """The frames of all table pages, roots too, whether they could be read or not."""

@@ -15,10 +15,19 @@ pti_clone = Design(
     procedures=[op.clone],
     assumptions=[op.addresses_are_ordered, op.entry_text_is_a_range],
     scope={Cpu: 1, Va: 5, PmdSlot: 3, Frame: 2},
-    doc="""Page table isolation at boot, as merged: entry text is cloned before user-mode helpers can
-run, and again after mark_readonly() has split pages and taken write permission away.""",
-    source="arch/x86/mm/pti.c of Linux 6.1",
+    doc="""Page table isolation at boot: entry text is cloned before user-mode helpers can run, and
+again after mark_readonly() has split pages and taken write permission away; what is split off a large
+page of it is global no longer, which is the repair of A-03.""",
+    source="arch/x86/mm/pti.c of Linux 6.1, with set_memory_nonglobal() added; that is not merged",
 )
+
+pti_clone_leaves_global = pti_clone.replacing(
+    op.clone,
+    op.clone_leaving_global,
+    name="pti-clone-leaves-global",
+    doc="""pti-clone as in Linux 6.1: what was split off a large page of entry text stays global in the
+kernel's tables, although the second round takes it out of the user tables (defect A-03).""",
+).but(name="pti-clone-leaves-global", source="arch/x86/mm/pti.c of Linux 6.1")
 
 pti_clone_hole_by_size = pti_clone.replacing(
     op.clone,

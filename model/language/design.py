@@ -42,6 +42,8 @@ class Design(Generic[S]):
         of the other sizes for a sort that follows from them, such as two PGD pages per process.
     doc: one paragraph for ``explain``; source: where the design comes from.
     made_of: the designs that it was composed of (see :mod:`.compose`); what proves them may help here.
+    shown_as: how a reader sees the elements of a sort, where they are those of a real machine
+        (:mod:`.start`).
     """
 
     name: str
@@ -58,6 +60,7 @@ class Design(Generic[S]):
     source: str = ""
     parts: Sequence[Part] = ()
     made_of: Sequence[Design[Any]] = ()
+    shown_as: Mapping[type, Sequence[str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         check_parts(self.name, self.state, self.parts)
@@ -253,12 +256,17 @@ def _idle(procedure: Procedure) -> Update:
 
 @dataclass(frozen=True)
 class System:
-    """A transition system as trees: components, start, transitions, facts about rigid maps."""
+    """A transition system as trees: components, start, transitions, facts about rigid maps.
+
+    tables: entries of rigid maps at one scope, in the order of its combinations, in place of the
+    interpretation that the design gives.
+    """
 
     components: tuple[Component, ...]
     init: Transition
     transitions: tuple[Transition, ...]
     axioms: tuple[Node, ...]
+    tables: Mapping[Component, tuple[int, ...]] = field(default_factory=dict, hash=False)
 
     def sliced(self, *roots: Node) -> System:
         """Only what can influence the given terms (cone of influence)."""
@@ -292,6 +300,7 @@ class System:
                 if any(u.component in wanted for u in t.updates)
             ),
             tuple(a for a in self.axioms if nodes.components_of(a) <= wanted),
+            self.tables,
         )
 
     @property

@@ -14,7 +14,8 @@ from .scope import Scope
 class Layout:
     """Where the entries of each component lie in a flat state vector.
 
-    Components whose interpretation the design gives have no place in it: ``table`` has their values.
+    Components whose interpretation the design or the system gives have no place in it: ``table`` has
+    their values.
     """
 
     def __init__(self, system: System, scope: Scope) -> None:
@@ -24,7 +25,9 @@ class Layout:
         self.table: dict[Component, tuple[int, ...]] = {}
         self.size = 0
         for c in system.components:
-            if c.given is not None:
+            if c in system.tables:
+                self.table[c] = system.tables[c]
+            elif c.given is not None:
                 self.table[c] = self._interpret(c)
             else:
                 self.offset[c] = self.size

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator, Sequence
+from copy import copy
 from dataclasses import dataclass
 from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, get_type_hints, overload
 
@@ -99,6 +100,12 @@ class Operation(Generic[S_contra, P]):
                 "return Step(when=..., then=[...])"
             )
         return step
+
+    def saying(self, doc: str) -> Operation[S_contra, P]:
+        """The same operation with another description."""
+        other = copy(self)
+        other.doc = doc
+        return other
 
     def __repr__(self) -> str:
         return f"<operation {self.name}>"

@@ -57,6 +57,7 @@ class Phase(Enumeration):
 
 class KernelText(State):
     """kernel, user: the half maps the page at its link address; kernel_g, user_g: with the global bit.
+    alias_g: the alias of the page in the direct map has it, which only the kernel's tables have.
     large: under a large page.  global_ok: pti_kernel_image_global_ok(), which asks for pti=auto and no
     PCID, and for neither K8 nor RANDSTRUCT."""
 
@@ -66,6 +67,7 @@ class KernelText(State):
     user: Map[Frame, Bool]
     kernel_g: Map[Frame, Bool]
     user_g: Map[Frame, Bool]
+    alias_g: Map[Frame, Bool]
     section: Fun[Frame, Section] = given(lambda scope, f: f % 6)
     large: Fun[Frame, Bool]
     global_ok: Fun[tuple[()], Bool]
@@ -90,6 +92,7 @@ def boot(s: KernelText) -> Step:
             s.user.fill(lambda f: FALSE),
             s.kernel_g.fill(lambda f: FALSE),
             s.user_g.fill(lambda f: FALSE),
+            s.alias_g.fill(lambda f: FALSE),
         ],
     )
 
@@ -149,18 +152,18 @@ def allocate(s: KernelText, f: Frame) -> Step:
     return Step(when=s.owner[f] == Owner.FREE, then=[s.owner.set(f, Owner.TAKEN)])
 
 
-@operation(kernel="arch/x86/mm/pti.c: pti_finalize(), pti_clone_kernel_text(), set_memory_global()")
-def pti_finalize(s: KernelText) -> Step:
-    """If that is wanted, what is mapped from _text to __end_rodata is cloned; large pages of it become
-    global as they are cloned, and all text does."""
+def _finalise(s: KernelText, *, alias: bool) -> Step:
+    """If that is wanted, clone the image; alias: CPA sets what it is asked for in the direct map too."""
 
     def cloned(f: Frame) -> Bool:
         image = s.is_in(f, Section.ENTRY_TEXT, Section.TEXT, Section.RODATA, Section.GAP)
         return s.global_ok[()] & image & s.kernel[f]
 
+    def text(f: Frame) -> Bool:
+        return cloned(f) & s.is_in(f, Section.ENTRY_TEXT, Section.TEXT)
+
     def marked(f: Frame) -> Bool:
-        text = s.is_in(f, Section.ENTRY_TEXT, Section.TEXT)
-        return cloned(f) & (s.large[f] | text)
+        return (cloned(f) & s.large[f]) | text(f)
 
     return Step(
         when=s.phase.now == Phase.READONLY,
@@ -169,5 +172,24 @@ def pti_finalize(s: KernelText) -> Step:
             s.user.fill(lambda f: TRUE, cloned),
             s.kernel_g.fill(lambda f: TRUE, marked),
             s.user_g.fill(lambda f: TRUE, marked),
+            *([s.alias_g.fill(lambda f: TRUE, text)] if alias else []),
         ],
     )
+
+
+@operation(kernel="arch/x86/mm/pti.c: pti_finalize(), pti_clone_kernel_text(), set_memory_global()")
+def pti_finalize(s: KernelText) -> Step:
+    """If that is wanted, what is mapped from _text to __end_rodata is cloned; large pages of it become
+    global as they are cloned, and all text does, at its link address."""
+    return _finalise(s, alias=False)
+
+
+# A-04: change_page_attr_set() looks for aliases of whatever it changes but NX, and cpa_process_alias()
+# does the same to the direct map.
+@operation(
+    kernel="arch/x86/mm/pat/set_memory.c: set_memory_global(), cpa_process_alias() of 6.1",
+    name="pti_finalize",
+)
+def pti_finalize_with_alias(s: KernelText) -> Step:
+    """As pti_finalize, but text becomes global in the direct map as well."""
+    return _finalise(s, alias=True)

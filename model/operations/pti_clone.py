@@ -228,11 +228,13 @@ def _pti_clone(
     past_hole: str = "boundary",
     past_large: str = "boundary",
     global_in_kernel: bool = True,
+    stays_global: bool = False,
 ) -> Procedure:
     """pti_clone_pgtable(), called early and late for the entry text.
 
     past_hole, past_large: what follows a hole and a large page, the next "boundary" or the same
     "offset" in the next PMD.  global_in_kernel: a large page becomes global in the kernel, too.
+    stays_global: after the late round, so does what was split off a large page of entry text.
     """
     procedure = Procedure(
         "pti_clone_entry_text", kernel="arch/x86/mm/pti.c: pti_clone_pgtable()", doc=doc
@@ -292,14 +294,18 @@ def _pti_clone(
 
     def clone_pte(s: Image, cpu: Cpu, b: Va) -> Step:
         """A page becomes global, and its PTE is copied; what the early round cloned as a large page
-        gives way to a PTE page, but only late."""
+        gives way to a PTE page, but only late, and what was split off it is global no longer."""
         a = s.clone.addr[cpu]
         i = s.pmd_index[a]
         present = pte_level(s, a) & s.pte_frame[kernel, a].is_some
         late = s.phase.now == Phase.READONLY
         own = s.kind[user, i] == Kind.SMALL
         possible = (s.kind[user, i] != Kind.LARGE) | late
+        split = s.pte_global.fill(
+            lambda h, va: FALSE, lambda h, va: (h == kernel) & (s.pmd_index[va] == i) & ~own
+        )
         copy = [
+            *([] if stays_global else [split]),
             s.pte_global.set((kernel, a), TRUE),
             s.kind.set((user, i), Kind.SMALL),
             s.pte_frame.fill(
@@ -329,7 +335,11 @@ def _pti_clone(
     return procedure
 
 
+# The repair of A-03: pti_user_pagetable_walk_pte(), where it clears a large PMD entry of the user
+# tables, calls set_memory_nonglobal() on the pages that it mapped.
 clone = _pti_clone("Clone the entry text into the user tables, each piece up to its own boundary.")
+# A-03: what the early round made global with its large page stays so, and leaves the user tables.
+clone_leaving_global = _pti_clone("Clone the entry text, as Linux 6.1 does.", stays_global=True)
 # P-10: after a hole that the walk had entered in the middle, it went on in the middle of the next.
 clone_past_holes_by_size = _pti_clone(
     "Clone the entry text; after a hole go on at the same offset.", past_hole="offset"

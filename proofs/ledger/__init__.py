@@ -32,13 +32,23 @@ CONFIDENCE = {
 
 
 @dataclass(frozen=True)
+class Seen:
+    """How a defect shows in the page tables of a real machine: which properties it violates there, on
+    which geometries, and by mappings of which regions (any, if none is named)."""
+
+    geometries: tuple[str, ...]
+    properties: tuple[str, ...]
+    regions: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Defect:
     """One row of the ledger.
 
     story: the operations of the shortest run that shows it, ``*`` for any part of a name where it
     does not matter; steps of different actors may come in another order.  verdict: what is expected
     of the fixed design; reason: why not ``proved``.  confidence: one or more keys of
-    :data:`CONFIDENCE`, as "H" or "V/M".
+    :data:`CONFIDENCE`, as "H" or "V/M".  seen: how an audit shows it, if one does.
     """
 
     id: str
@@ -52,6 +62,7 @@ class Defect:
     source: str
     confidence: str
     reason: str = ""
+    seen: Seen | None = None
 
     def design(self, role: Role) -> str:
         """The name of the design with that role."""
@@ -108,15 +119,20 @@ def out_of_reach() -> Mapping[str, str]:
 
 
 def _defect(data: dict[str, Any]) -> Defect:
-    buggy, fixed = data.pop("buggy"), data.pop("fixed")
+    buggy, fixed, seen = data.pop("buggy"), data.pop("fixed"), data.pop("seen", None)
     return Defect(
         buggy=buggy["design"],
         story=tuple(buggy["story"]),
         fixed=fixed["design"],
         verdict=Verdict(fixed.get("verdict", Verdict.PROVED)),
         reason=fixed.get("reason", ""),
+        seen=None if seen is None else Seen(**{k: _tuple(v) for k, v in seen.items()}),
         **data,
     )
+
+
+def _tuple(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
 
 
 def _number(name: str) -> tuple[str, int, str]:
