@@ -17,7 +17,8 @@ from mapproof.proofs.verdict import Result, Verdict
 
 @cache
 def results(name: str) -> dict[str, Result]:
-    return {r.property: r for r in check(Catalog().design_named(name))}
+    patient = Options(timeout=240)  # others may use the machine, too
+    return {r.property: r for r in check(Catalog().design_named(name), patient)}
 
 
 @dataclass(frozen=True)

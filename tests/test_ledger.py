@@ -37,7 +37,7 @@ def wanted(design: str) -> tuple[str, ...]:
 
 @cache
 def results(design: str) -> dict[str, Result]:
-    options = Options(only=wanted(design))
+    options = Options(only=wanted(design), timeout=240)  # others may use the machine, too
     return {r.property: r for r in check(Catalog().design_named(design), options)}
 
 
