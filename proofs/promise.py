@@ -62,11 +62,13 @@ class Denial:
 
 @dataclass(frozen=True)
 class Promise:
-    """Facts that were proved, what they lack, and how many candidates were left open."""
+    """Facts that were proved, what of that kind holds at any time, what the facts lack, and how many
+    candidates were left open."""
 
     design: Design[Any]
     subject: Operation[Any, ...] | Procedure
     facts: tuple[Fact, ...]
+    invariants: tuple[Fact, ...]
     denied: tuple[Denial, ...]
     unsettled: int
 
@@ -129,6 +131,14 @@ class Returned:
     def lemma(self, clause: Node, name: str) -> Lemma:
         """That a clause holds after every return."""
         return Lemma(nodes.disj((negate(nodes.read(self.flag, (), 0)), self.of(clause))), name)
+
+    def invariant(self, clause: Node, name: str) -> Lemma:
+        """That a clause holds at any time, of whatever might be an argument."""
+        any_ = {a: nodes.var(a.sort, a.data[0].name) for a in self.meaning}
+        about_any = nodes.rewrite_reads(
+            clause, lambda c, e, keys: any_.get(n := nodes.read(c, keys, e), n)
+        )
+        return Lemma(about_any, name)
 
     def of(self, clause: Node) -> Node:
         """A clause about arguments as one about the record of them."""
@@ -309,11 +319,12 @@ def _nearest(machine: Machine) -> list[State]:
     return list(seen)
 
 
-def candidates(rows: Rows, literals: Sequence[Node]) -> list[Node]:
+def candidates(rows: Rows, literals: Sequence[Node]) -> tuple[list[Node], list[Node]]:
     """The clauses of at most three literals that hold after every return that was seen, no part of which
-    does, and that do not hold always."""
+    does: those that do not hold always, and of those that do which compare two places of one map."""
     returns, found = rows.returns, list[frozenset[Node]]()
     clauses: list[Node] = []
+    invariants: list[Node] = []
     some = [x for x in literals if rows.mask(x) & returns]
     for length in (1, 2, 3):
         pool = some if length < 3 else some[:MOST_LITERALS]
@@ -329,7 +340,9 @@ def candidates(rows: Rows, literals: Sequence[Node]) -> list[Node]:
             found.append(clause)
             if whole & rows.every != rows.every:
                 clauses.append(nodes.disj(parts))
-    return clauses
+            elif any(_converses(nodes.disj(parts))):
+                invariants.append(nodes.disj(parts))
+    return clauses, invariants
 
 
 # What is promised.
@@ -355,22 +368,31 @@ def promise(
             f"{design.name}: {name} was not seen to return, so nothing can be promised"
         )
     deadline = monotonic() + timeout
-    open_ = sorted(candidates(rows, literals), key=lambda c: (len(_literals(c)), nodes.size(c)))
+    after, at_any_time = (
+        sorted(some, key=lambda c: (len(_literals(c)), nodes.size(c)))
+        for some in candidates(rows, literals)
+    )
     known: dict[Node, Result] = {}
     for _ in range(ROUNDS):
-        chosen = _independent([c for c in open_ if _may_hold(known.get(c))])
+        chosen = _independent([c for c in after if _may_hold(known.get(c))])
         todo = [c for c in chosen if c not in known]
         if not todo or monotonic() > deadline:
             break
-        known |= _settle(view, design, todo, deadline, progress)
+        claims = {c: view.lemma(c, f"promise_{i}") for i, c in enumerate(todo)}
+        known |= _settle(view, claims, deadline, progress)
     proved = [c for c, r in known.items() if r.verdict is Verdict.PROVED]
-    facts = _independent([c for c in open_ if c in proved])
+    facts = _independent([c for c in after if c in proved])
+    claims = {
+        c: view.invariant(c, f"invariant_{i}") for i, c in enumerate(_independent(at_any_time))
+    }
+    held = _settle(view, claims, deadline, progress)
     denials = dict.fromkeys(s for c in facts for s in _converses(c) if _fails(rows, s))
     denied = _denied(view, list(denials)[:MOST_DENIED], max(1.0, deadline - monotonic()))
     return Promise(
         design,
         subject,
         tuple(Fact(c, known[c]) for c in facts),
+        tuple(Fact(c, r) for c, r in held.items() if r.verdict is Verdict.PROVED),
         tuple(denied),
         sum(r.verdict not in (Verdict.PROVED, Verdict.VIOLATED) for r in known.values()),
     )
@@ -453,15 +475,14 @@ def _denied(view: Returned, clauses: Sequence[Node], seconds: float) -> Iterator
 
 def _settle(
     view: Returned,
-    design: Design[Any],
-    clauses: Sequence[Node],
+    claims: Mapping[Node, Lemma],
     deadline: float,
     progress: Callable[[str], None],
 ) -> Mapping[Node, Result]:
-    """What is established about each clause."""
+    """What is established about the claim that each clause makes."""
     left = deadline - monotonic()
-    if not clauses or left <= 0:
+    if not claims or left <= 0:
         return {}
-    claims = [view.lemma(c, f"promise_{i}") for i, c in enumerate(clauses)]
-    results = check(view.claiming(design, claims), Options(timeout=left), progress)
-    return dict(zip(clauses, results, strict=True))
+    design = view.claiming(view.design, list(claims.values()))
+    results = check(design, Options(timeout=left), progress)
+    return dict(zip(claims, results, strict=True))
