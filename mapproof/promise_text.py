@@ -24,9 +24,7 @@ def promise_text(found: Promise) -> str:
     not, with the shortest run that shows it."""
     subject = found.subject
     lines = fold(f"{subject.name}() - {first_sentence(subject.doc)}", "", "  ")
-    lines += ["", "Whenever it returns:"]
-    if not found.facts:
-        lines += ["- nothing that was found is known to hold."]
+    lines += ["", "Whenever it returns:" if found.facts else _nothing(found)]
     for fact in found.facts:
         lines += _said(found, fact.clause)
     if found.invariants:
@@ -60,6 +58,12 @@ def promise_json(found: Promise) -> str:
         "assumptions": [a.name for a in found.design.assumptions],
     }
     return json.dumps(document, indent=2)
+
+
+def _nothing(found: Promise) -> str:
+    if found.unsettled:
+        return "What holds whenever it returns is not known."
+    return "It promises nothing: what holds when it returns held before."
 
 
 def _fact(found: Promise, fact: Fact) -> dict[str, Any]:

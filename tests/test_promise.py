@@ -143,7 +143,8 @@ def test_what_never_returns_promises_nothing() -> None:
     ("arguments", "message"),
     [
         (["nothing"], "no built-in design has an operation nothing"),
-        (["fork"], "say which with --design"),
+        (["vunmapp"], "did you mean vunmap"),
+        (["fork"], "vmalloc-pae-2019::fork, "),
         (["vmalloc-pae-2019::nothing"], "vmalloc-pae-2019 has no operation nothing"),
         (["kpt::kalloc", "--design", "kpt"], "names a design already"),
         (["no-such-design::kalloc"], "no-such-design"),
