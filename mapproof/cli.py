@@ -805,7 +805,9 @@ def promise(name: str, design: str | None, timeout: float, as_json: bool) -> int
 
     The text is a comment for the kernel function; its facts are proved for any size.
 
-    Exit codes: 0 every fact is settled, 2 bad usage, 3 a candidate was left open or none was proved.
+    OPERATION alone will do where one design has it.
+
+    Exit codes: 0 every fact is settled, 2 bad usage, 3 a candidate was left open.
     """
     _start_solvers()
     from mapproof.proofs.promise import Promise
@@ -824,7 +826,7 @@ def promise(name: str, design: str | None, timeout: float, as_json: bool) -> int
         finally:
             progress.clear()
     click.echo(promise_json(found) if as_json else promise_text(found))
-    return 3 if found.unsettled or not found.facts else 0
+    return 3 if found.unsettled else 0
 
 
 def _operation(catalog: Catalog, name: str, design: str | None) -> tuple[Target, str]:
@@ -834,18 +836,18 @@ def _operation(catalog: Catalog, name: str, design: str | None) -> tuple[Target,
         raise click.BadParameter(f"{name} names a design already", param_hint="--design")
     if front or design:
         return catalog.target(front or design or ""), operation
-    having = [
-        d.name
-        for d in catalog.designs.values()
-        if operation in {*(o.name for o in d.operations), *(p.name for p in d.procedures)}
-    ]
-    if len(having) == 1:
-        return catalog.target(having[0]), operation
-    if not having:
-        raise DesignError(f"no built-in design has an operation {operation}")
-    raise DesignError(
-        f"{operation} is in {len(having)} designs, say which with --design: {', '.join(having)}"
-    )
+    having: dict[str, list[str]] = {}
+    for d in catalog.designs.values():
+        for own in (*(o.name for o in d.operations), *(p.name for p in d.procedures)):
+            having.setdefault(own, []).append(d.name)
+    found = having.get(operation, [])
+    if len(found) == 1:
+        return catalog.target(found[0]), operation
+    if not found:
+        hint = suggestion(operation, having)
+        raise DesignError(f"no built-in design has an operation {operation}{hint}")
+    named = ", ".join(f"{design}::{operation}" for design in found)
+    raise DesignError(f"{operation} is in {len(found)} designs, say which: {named}")
 
 
 @main.command()

@@ -9,7 +9,7 @@ from typing import Any
 from mapproof.model.language import Procedure
 from mapproof.model.language.nodes import Node, conj, implies, nodes_of, show
 from mapproof.proofs.lemma import Lemma
-from mapproof.proofs.promise import Denial, Promise
+from mapproof.proofs.promise import Denial, Fact, Promise
 
 from .jsonout import VERSION
 from .lemma_clauses import grouped
@@ -24,10 +24,12 @@ def promise_text(found: Promise) -> str:
     not, with the shortest run that shows it."""
     subject = found.subject
     lines = fold(f"{subject.name}() - {first_sentence(subject.doc)}", "", "  ")
-    lines += ["", "Whenever it returns:"]
-    if not found.facts:
-        lines += ["- nothing that was found is known to hold."]
+    lines += ["", "Whenever it returns:" if found.facts else _nothing(found)]
     for fact in found.facts:
+        lines += _said(found, fact.clause)
+    if found.invariants:
+        lines += ["", "At any time, whether it was called or not:"]
+    for fact in found.invariants:
         lines += _said(found, fact.clause)
     if found.denied:
         lines += ["", "It does not promise:"]
@@ -47,11 +49,8 @@ def promise_json(found: Promise) -> str:
         "design": found.design.name,
         "operation": found.subject.name,
         "kernel": found.subject.kernel,
-        "promises": [
-            _in_words(found, f.clause)
-            | {"lemmas": list(f.result.lemmas), "checked_by": list(f.result.checked_by)}
-            for f in found.facts
-        ],
+        "promises": [_fact(found, f) for f in found.facts],
+        "invariants": [_fact(found, f) for f in found.invariants],
         "not_promised": [
             _in_words(found, d.clause) | {"run": list(_steps(d))} for d in found.denied
         ],
@@ -59,6 +58,18 @@ def promise_json(found: Promise) -> str:
         "assumptions": [a.name for a in found.design.assumptions],
     }
     return json.dumps(document, indent=2)
+
+
+def _nothing(found: Promise) -> str:
+    if found.unsettled:
+        return "What holds whenever it returns is not known."
+    return "It promises nothing: what holds when it returns held before."
+
+
+def _fact(found: Promise, fact: Fact) -> dict[str, Any]:
+    result = fact.result
+    by = {"lemmas": list(result.lemmas), "checked_by": list(result.checked_by)}
+    return _in_words(found, fact.clause) | by
 
 
 def _said(found: Promise, clause: Node) -> Iterator[str]:

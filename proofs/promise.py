@@ -8,9 +8,10 @@ and one more element of each other sort; reached states leave few of them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations, islice, product
+from random import Random
 from time import monotonic
 from typing import Any
 
@@ -41,6 +42,8 @@ ROUNDS = 3
 MOST_DENIED = 2
 DEEPEST = 12  # steps of a run that shows what is not promised
 EXPLORING = 2.0  # seconds
+WALK, WALKING = 16, 1.5  # steps to a return, and seconds for all walks
+OWN = 0.8  # the share of the subject's steps in them
 
 
 @dataclass(frozen=True)
@@ -62,11 +65,13 @@ class Denial:
 
 @dataclass(frozen=True)
 class Promise:
-    """Facts that were proved, what they lack, and how many candidates were left open."""
+    """Facts that were proved, what of that kind holds at any time, what the facts lack, and how many
+    candidates were left open."""
 
     design: Design[Any]
     subject: Operation[Any, ...] | Procedure
     facts: tuple[Fact, ...]
+    invariants: tuple[Fact, ...]
     denied: tuple[Denial, ...]
     unsettled: int
 
@@ -91,6 +96,7 @@ class Returned:
 
     def __init__(self, design: Design[Any], subject: Operation[Any, ...] | Procedure) -> None:
         system = design.system()
+        self.subject = subject
         if isinstance(subject, Procedure):
             last = {
                 f"{subject.name}.{s.name}"
@@ -104,17 +110,31 @@ class Returned:
         if isinstance(subject, Procedure):
             steps = {f"{subject.name}.{s.name}" for s in subject.steps}
         self.steps = [t for t in system.transitions if t.name in steps]
+        self.first = first = next(t for t in self.steps if _starts(subject, t))
         self.flag = Component("returned", (), BOOL)
         self._record = {p: Component(f"returned.{p.name}", (), p.sort, local=True) for p in kept}
         self.meaning = {
             argument(p.name, p.sort): nodes.read(c, (), 0) for p, c in self._record.items()
         }
         self.local = frozenset(c for c in system.components if c.local)
+        self._started: dict[Parameter, Component] = {}
         if isinstance(subject, Procedure):
-            self.meaning |= self._kept_in_locals(system, subject)
+            self.meaning = self._locals(system) | self.meaning
+            self._started = {
+                p: Component(f"started.{p.name}", (kept[0].sort,), p.sort, local=True)
+                for p in first.parameters[1:]
+                if argument(p.name, p.sort) not in self.meaning
+            }
+            self.meaning |= {
+                argument(p.name, p.sort): nodes.read(c, (self._actor,), 0)
+                for p, c in self._started.items()
+            }
+        self.arguments = {argument(p.name, p.sort) for p in first.parameters} & set(self.meaning)
+        self.own_locals = {n.data[0]: a for a, n in self.meaning.items() if n.data[0] in self.local}
+        added = (self.flag, *self._record.values(), *self._started.values())
         self.system = replace(
             system,
-            components=(*system.components, self.flag, *self._record.values()),
+            components=(*system.components, *added),
             init=replace(system.init, updates=(*system.init.updates, _set(self.flag, False))),
             transitions=tuple(self._recorded(t, last) for t in system.transitions),
         )
@@ -130,6 +150,30 @@ class Returned:
         """That a clause holds after every return."""
         return Lemma(nodes.disj((negate(nodes.read(self.flag, (), 0)), self.of(clause))), name)
 
+    def invariant(self, clause: Node, name: str) -> Lemma:
+        """That a clause holds at any time, of whatever might be an argument."""
+        return Lemma(self.of_any(clause), name)
+
+    def of_any(self, clause: Node) -> Node:
+        """A clause about arguments as one about variables with their names."""
+        any_ = {a: nodes.var(a.sort, a.data[0].name) for a in self.meaning}
+        return nodes.rewrite_reads(
+            clause, lambda c, e, keys: any_.get(n := nodes.read(c, keys, e), n)
+        )
+
+    def of_current(self, clause: Node) -> Node:
+        """A clause about arguments as one about those of the call that an actor is in."""
+        actor = self._actor
+        return nodes.replace_term(self.of(clause), actor, nodes.var(actor.sort, "actor"))
+
+    @property
+    def running(self) -> Node:
+        """An actor is in a call, between two of its steps."""
+        if isinstance(self.subject, Operation):
+            return nodes.FALSE_NODE
+        at = nodes.read(self.subject.position, (nodes.var(self._actor.sort, "actor"),), 0)
+        return negate(nodes.eq(at, nodes.elem(at.sort, 0)))
+
     def of(self, clause: Node) -> Node:
         """A clause about arguments as one about the record of them."""
         return nodes.rewrite_reads(clause, self._meant)
@@ -138,29 +182,46 @@ class Returned:
         read = nodes.read(component, keys, epoch)
         return self.meaning.get(read, read)
 
+    @property
+    def _actor(self) -> Node:
+        return nodes.read(next(iter(self._record.values())), (), 0)
+
     def _recorded(self, t: Transition, last: set[str]) -> Transition:
         returns = t.name in last
         more = [_set(self.flag, returns)]
         if returns:
             more += (Update(c, (), nodes.TRUE_NODE, p.variable, ()) for p, c in self._record_of(t))
+        if t.name == self.first.name:
+            actor = t.parameters[0].variable if t.parameters else nodes.TRUE_NODE
+            for p, c in self._started.items():
+                i = nodes.var(c.keys[0], f"{c.name}#0")
+                here = nodes.eq(i, actor)
+                more.append(Update(c, (i,), here, p.variable, (actor,)))
         return replace(t, updates=(*t.updates, *more))
 
     def _record_of(self, t: Transition) -> Iterator[tuple[Parameter, Component]]:
         return zip(t.parameters, self._record.values(), strict=False)
 
-    def _kept_in_locals(self, system: System, subject: Procedure) -> dict[Node, Node]:
-        """The arguments that the first step keeps in locals of the actor, under their names."""
-        first = f"{subject.name}.{subject.steps[0].name}"
-        start = next(t for t in system.transitions if t.name == first)
-        actor = next(iter(self._record.values()))
-        named = {p.variable: p for p in start.parameters[1:]}
+    def _locals(self, system: System) -> dict[Node, Node]:
+        """What the actor's locals keep: an argument, under its name, if the first step puts it there, or
+        what is spoken of by the local's own name."""
+        named = {p.variable: p for p in self.first.parameters[1:]}
+        kept = {u.component: named[u.value] for u in self.first.updates if u.value in named}
+        later = {u.component for t in self.steps if t is not self.first for u in t.updates}
+        kept = {c: p for c, p in kept.items() if c not in later}
+        taken = {str(p.name) for p in self.first.parameters}
         found: dict[Node, Node] = {}
-        for u in start.updates:
-            if u.component.local and u.value in named and len(u.component.keys) == 1:
-                name = str(named[u.value].name)
-                kept = nodes.read(u.component, (nodes.read(actor, (), 0),), 0)
-                found[argument(name, u.component.value)] = kept
+        for c in dict.fromkeys(u.component for t in self.steps for u in t.updates):
+            own = c.name.rpartition(".")[2]
+            name = str(kept[c].name) if c in kept else own
+            one_each = c.local and c.keys == (self._actor.sort,) and not nodes.is_finite(c.value)
+            if one_each and (c in kept or own not in taken):
+                found.setdefault(argument(name, c.value), nodes.read(c, (self._actor,), 0))
         return found
+
+
+def _starts(subject: Operation[Any, ...] | Procedure, t: Transition) -> bool:
+    return isinstance(subject, Operation) or t.name == f"{subject.name}.{subject.steps[0].name}"
 
 
 def _set(flag: Component, value: bool) -> Update:
@@ -177,7 +238,8 @@ def literals_of(design: Design[Any], view: Returned) -> list[Node]:
     trees += [p.body() for p in (*design.properties, *design.lemmas)]
     arguments: dict[Any, list[Node]] = {}
     for a in view.meaning:
-        arguments.setdefault(a.sort, []).append(a)
+        term = nodes.value(a) if isinstance(a.sort, OptOf) else a
+        arguments.setdefault(term.sort, []).append(term)
     about = relevant(view)
     rigid = (c for c in design.system().components if c.rigid and c.keys)
     named = {c.value for c in rigid if not nodes.is_finite(c.value)}
@@ -186,7 +248,7 @@ def literals_of(design: Design[Any], view: Returned) -> list[Node]:
     for n in nodes.nodes_of(*trees):
         if n.sort != BOOL or n.op not in ("read", "eq", "is_some"):
             continue
-        atom = _plain(nodes.rewrite_reads(n, lambda c, _, keys: nodes.read(c, keys, 0)))
+        atom = _plain(n, view.own_locals)
         inside = list(nodes.nodes_of(atom))
         reads = {m.data[0] for m in inside if m.op == "read"}
         if not atom.changing or not atom.changing <= about or reads & (positions | view.local):
@@ -203,7 +265,7 @@ def literals_of(design: Design[Any], view: Returned) -> list[Node]:
             continue
         whom = [arguments.get(v.sort) or [nodes.var(v.sort, v.sort.__name__)] for v in holes]
         for chosen in islice(product(*whom), 8):
-            made = nodes.substitute(atom, dict(zip(holes, chosen, strict=True)))
+            made = _canonical(nodes.substitute(atom, dict(zip(holes, chosen, strict=True))))
             if made.op != "bool" and not _names_some(made):
                 found[made] = None
     return [x for atom in found for x in (atom, negate(atom))]
@@ -243,45 +305,71 @@ def _parts(t: Transition) -> Iterator[Node]:
             yield written if written.sort is BOOL else nodes.eq(written, u.value)
 
 
-def _plain(atom: Node) -> Node:
-    """The atom with a variable for each value that a local keeps."""
-    return nodes.rewrite_reads(
-        atom,
-        lambda c, e, keys: (
-            nodes.var(c.value, c.name)
-            if c.local and not nodes.is_finite(c.value) and not isinstance(c.value, OptOf)
-            else nodes.read(c, keys, e)
-        ),
-    )
+def _plain(atom: Node, own: Mapping[Component, Node]) -> Node:
+    """The atom of one state, with the name of it for what the subject's own locals keep, and a variable
+    for what other locals keep."""
+
+    def plain(c: Component, _: int, keys: tuple[Node, ...]) -> Node:
+        if c in own:
+            return own[c]
+        if c.local and not nodes.is_finite(c.value) and not isinstance(c.value, OptOf):
+            return nodes.var(c.value, c.name)
+        return nodes.read(c, keys, 0)
+
+    return nodes.rewrite_reads(atom, plain)
 
 
-class Rows:
-    """Reached states, each with choices of elements for the variables, as bits of one number; of them
-    those that are returns."""
+def _canonical(atom: Node) -> Node:
+    """What is said in two ways is said in one: "x is some y" for "its value is y", constants last."""
+    if atom.op != "eq":
+        return atom
+    a, b = atom.args
+    for x, y in ((a, b), (b, a)):
+        if x.op == "value":
+            a, b = x.args[0], nodes.some(y)
+            break
+    if _is_constant(a) and not _is_constant(b):
+        a, b = b, a
+    return nodes.eq(a, b)
 
-    def __init__(self, view: Returned, literals: Sequence[Node]) -> None:
-        self._view = view
-        design = view.design
-        self._machines: list[tuple[Machine, list[State]]] = []
-        samples = Samples(view.system, scope_for(design))
-        some = samples.states[:: max(1, len(samples.states) // MOST_SAMPLES)]
-        self._machines.append((samples.machine, some))
-        near = Machine(view.system, design.scope_at())
-        self._machines.append((near, _nearest(near)))
-        self._variables = list(dict.fromkeys(v for x in literals for v in x.variables))
-        self.every, self.returns = self._where(nodes.TRUE_NODE), self._where(_read(view.flag))
+
+def _is_constant(term: Node) -> bool:
+    return term.op == "elem" or (term.op == "some" and _is_constant(term.args[0]))
+
+
+def undefined(literal: Node) -> list[Node]:
+    """That an optional is none whose value the literal speaks of: then it says nothing."""
+    terms = (n.args[0] for n in nodes.nodes_of(literal) if n.op == "value")
+    return [negate(nodes.is_some(x)) for x in terms]
+
+
+class _Table:
+    """Reached states, each with choices of elements for the variables, as bits of one number."""
+
+    def __init__(
+        self,
+        machines: Sequence[tuple[Machine, list[State]]],
+        variables: Iterable[Node],
+        meaning: Callable[[Node], Node],
+    ) -> None:
+        self._machines, self._meaning = machines, meaning
+        self._variables = list(dict.fromkeys(variables))
+        self.every = self.where(nodes.TRUE_NODE)
         self._masks: dict[Node, int] = {}
 
-    def mask(self, literal: Node) -> int:
-        """Where it is true."""
-        if literal not in self._masks:
-            if literal.op == "not":
-                self._masks[literal] = self.every & ~self.mask(literal.args[0])
+    def mask(self, clause: Node) -> int:
+        """Where a literal or one of several is true."""
+        if clause not in self._masks:
+            if clause.op == "not":
+                self._masks[clause] = self.every & ~self.mask(clause.args[0])
+            elif clause.op == "or":
+                return self.mask(clause.args[0]) | self.mask(nodes.disj(clause.args[1:]))
             else:
-                self._masks[literal] = self._where(self._view.of(literal))
-        return self._masks[literal]
+                self._masks[clause] = self.where(self._meaning(clause))
+        return self._masks[clause]
 
-    def _where(self, term: Node) -> int:
+    def where(self, term: Node) -> int:
+        """Where a term of the state is true."""
         bits, width = 0, 0
         for machine, states in self._machines:
             truth = machine.states_where(term, self._variables)
@@ -290,6 +378,76 @@ class Rows:
                 bits |= truth(states, *values) << width
                 width += len(states)
         return bits
+
+
+class Rows:
+    """What is seen of clauses in reached states: after returns, and before calls."""
+
+    def __init__(self, view: Returned, literals: Sequence[Node]) -> None:
+        design = view.design
+        samples = Samples(view.system, scope_for(design))
+        some = _some(samples, view)
+        near = Machine(view.system, design.scope_at())
+        machines = [(samples.machine, some), (near, _nearest(near))]
+        variables = [v for x in literals for v in x.variables]
+        after = _Table(machines, variables, view.of)
+        called_with = [nodes.var(a.sort, a.data[0].name) for a in view.arguments]
+        self._before = _Table(machines, [*called_with, *variables], view.of_any)
+        self._possible = self._before.where(view.first.when)
+        if isinstance(view.subject, Procedure):
+            actor = nodes.var(view.subject.actor, "actor")
+            self._during = _Table(machines, [actor, *variables], view.of_current)
+            self._running = self._during.where(view.running)
+        self._view = view
+        self.mask, self.every = after.mask, after.every
+        self.returns = after.mask(_read(view.flag))
+
+    def brought_about(self, clause: Node) -> bool:
+        """It was false when a call was possible, or between its steps; or it is about what only the
+        function knows."""
+        about = {n for n in nodes.nodes_of(clause) if n in self._view.meaning}
+        if about - self._view.arguments or self._possible & ~self._before.mask(clause):
+            return True
+        procedure = isinstance(self._view.subject, Procedure)
+        return procedure and bool(self._running & ~self._during.mask(clause))
+
+
+def _some(samples: Samples, view: Returned) -> list[State]:
+    """Returns, and other states, of each as many as shall be looked at."""
+    flag = samples.machine.states_where(_read(view.flag), [])(samples.states)
+    kinds: tuple[list[State], list[State]] = ([], [])
+    for i, state in enumerate(samples.states):
+        kinds[flag >> i & 1].append(state)
+    returns = dict.fromkeys((*kinds[True], *_led_to_returns(samples, view)))
+    return [
+        s
+        for kind in (kinds[False], [*returns])
+        for s in kind[:: -(-len(kind) // MOST_SAMPLES) or 1]
+    ]
+
+
+def _led_to_returns(samples: Samples, view: Returned) -> Iterator[State]:
+    """Returns after walks from all over the samples that take the subject's steps where they can."""
+    random, started = Random(0), monotonic()
+    machine, steps = samples.machine, {t.name for t in view.steps}
+    returned = machine.states_where(_read(view.flag), [])
+    for start in random.sample(samples.states, len(samples.states)):
+        state = start
+        for _ in range(WALK):
+            if monotonic() - started > WALKING:
+                return
+            own: dict[str, list[State]] = {}
+            others: dict[str, list[State]] = {}
+            for event, after in machine.successors(state):
+                name = event.transition.name
+                (own if name in steps else others).setdefault(name, []).append(after)
+            follow = own if own and (not others or random.random() < OWN) else others
+            if not follow:
+                break
+            state = random.choice(random.choice([*follow.values()]))
+            if returned([state]):
+                yield state
+                break
 
 
 def _read(component: Component) -> Node:
@@ -309,27 +467,41 @@ def _nearest(machine: Machine) -> list[State]:
     return list(seen)
 
 
-def candidates(rows: Rows, literals: Sequence[Node]) -> list[Node]:
+def candidates(rows: Rows, literals: Sequence[Node]) -> tuple[list[Node], list[Node]]:
     """The clauses of at most three literals that hold after every return that was seen, no part of which
-    does, and that do not hold always."""
+    does: those that do not hold always, and of those that do which compare two places of one map."""
     returns, found = rows.returns, list[frozenset[Node]]()
     clauses: list[Node] = []
+    invariants: list[Node] = []
     some = [x for x in literals if rows.mask(x) & returns]
+    unless = {x: undefined(x) for x in some}
+    settled = rows.every
     for length in (1, 2, 3):
         pool = some if length < 3 else some[:MOST_LITERALS]
         for parts in combinations(pool, length):
+            clause = frozenset(parts)
             whole = 0
             for x in parts:
                 whole |= rows.mask(x)
-            if returns & ~whole:
+            if returns & ~whole and not any(unless[x] for x in parts):
                 continue
-            clause = frozenset(parts)
+            said = nodes.disj((*parts, *(u for x in parts for u in unless[x])))
+            if said.op == "bool" or returns & ~rows.mask(said):
+                continue
             if any(negate(x) in clause for x in parts) or any(f <= clause for f in found):
                 continue
             found.append(clause)
-            if whole & rows.every != rows.every:
-                clauses.append(nodes.disj(parts))
-    return clauses
+            if rows.mask(said) & rows.every != rows.every:
+                if length == 1:
+                    settled &= rows.mask(said)
+                elif not rows.brought_about(said):
+                    continue
+                elif not _compares(said) and not settled & ~rows.mask(said):
+                    continue  # it follows from shorter facts and invariants
+                clauses.append(said)
+            elif any(_converses(said)):
+                invariants.append(said)
+    return clauses, invariants
 
 
 # What is promised.
@@ -355,22 +527,32 @@ def promise(
             f"{design.name}: {name} was not seen to return, so nothing can be promised"
         )
     deadline = monotonic() + timeout
-    open_ = sorted(candidates(rows, literals), key=lambda c: (len(_literals(c)), nodes.size(c)))
+    after, at_any_time = (
+        sorted(some, key=lambda c: (len(_literals(c)), nodes.size(c)))
+        for some in candidates(rows, literals)
+    )
     known: dict[Node, Result] = {}
     for _ in range(ROUNDS):
-        chosen = _independent([c for c in open_ if _may_hold(known.get(c))])
+        chosen = _independent([c for c in after if _may_hold(known.get(c))])
         todo = [c for c in chosen if c not in known]
         if not todo or monotonic() > deadline:
             break
-        known |= _settle(view, design, todo, deadline, progress)
+        claims = {c: view.lemma(c, f"promise_{i}") for i, c in enumerate(todo)}
+        known |= _settle(view, claims, deadline, progress)
     proved = [c for c, r in known.items() if r.verdict is Verdict.PROVED]
-    facts = _independent([c for c in open_ if c in proved])
+    facts = _independent([c for c in after if c in proved])
+    shown = {c: _shortened(c, facts) for c in facts}
+    claims = {
+        c: view.invariant(c, f"invariant_{i}") for i, c in enumerate(_independent(at_any_time))
+    }
+    held = _settle(view, claims, deadline, progress)
     denials = dict.fromkeys(s for c in facts for s in _converses(c) if _fails(rows, s))
     denied = _denied(view, list(denials)[:MOST_DENIED], max(1.0, deadline - monotonic()))
     return Promise(
         design,
         subject,
-        tuple(Fact(c, known[c]) for c in facts),
+        tuple(Fact(short, known[c]) for c, short in shown.items()),
+        tuple(Fact(c, r) for c, r in held.items() if r.verdict is Verdict.PROVED),
         tuple(denied),
         sum(r.verdict not in (Verdict.PROVED, Verdict.VIOLATED) for r in known.values()),
     )
@@ -382,13 +564,6 @@ def _may_hold(result: Result | None) -> bool:
 
 def _literals(clause: Node) -> tuple[Node, ...]:
     return clause.args if clause.op == "or" else (clause,)
-
-
-def _whole(rows: Rows, clause: Node) -> int:
-    bits = 0
-    for x in _literals(clause):
-        bits |= rows.mask(x)
-    return bits
 
 
 def _independent(clauses: Sequence[Node]) -> list[Node]:
@@ -409,6 +584,9 @@ def _independent(clauses: Sequence[Node]) -> list[Node]:
         for one, two in combinations(atoms, 2):
             if _exclude_each_other(one, two):
                 sat.add_clause([-atoms[one], -atoms[two]])
+            for some, equal in ((one, two), (two, one)):
+                if some.op == "is_some" and _is_some_of(equal, some.args[0]):
+                    sat.add_clause([-atoms[equal], atoms[some]])
         for clause in clauses:
             parts = [literal(x) for x in _literals(clause)]
             if len(chosen) < MOST_FACTS and sat.solve(assumptions=[-x for x in parts]):
@@ -421,7 +599,20 @@ def _exclude_each_other(one: Node, two: Node) -> bool:
     """The same term equals two values."""
     if one.op != "eq" or two.op != "eq" or one.args[0] != two.args[0]:
         return False
-    return one.args[1].op == two.args[1].op == "elem"
+    return one.args[1] != two.args[1] and all(_is_constant(x.args[1]) for x in (one, two))
+
+
+def _is_some_of(equal: Node, term: Node) -> bool:
+    """An optional equals some element."""
+    if equal.op != "eq" or term not in equal.args:
+        return False
+    return any(x.op == "some" for x in equal.args)
+
+
+def _shortened(clause: Node, facts: Iterable[Node]) -> Node:
+    """Without what is false by another fact."""
+    false = {negate(f) for f in facts}
+    return nodes.disj(x for x in _literals(clause) if x not in false)
 
 
 def _converses(clause: Node) -> Iterator[Node]:
@@ -435,8 +626,16 @@ def _converses(clause: Node) -> Iterator[Node]:
             yield nodes.disj(negate(p) if p in (x, y) else p for p in parts)
 
 
+def _compares(clause: Node) -> bool:
+    """It says of two places of one map what the one has where the other has it, and under which
+    condition; a condition on the same entries makes it a detail."""
+    groups = [n.data[0].name.rpartition(".") for n in nodes.nodes_of(clause) if n.op == "read"]
+    fields = {field for group, dot, field in groups if dot}
+    return any(_converses(clause)) and (len(fields) < 2)
+
+
 def _fails(rows: Rows, clause: Node) -> bool:
-    return bool(rows.returns & ~_whole(rows, clause))
+    return bool(rows.returns & ~rows.mask(clause))
 
 
 def _denied(view: Returned, clauses: Sequence[Node], seconds: float) -> Iterator[Denial]:
@@ -453,15 +652,14 @@ def _denied(view: Returned, clauses: Sequence[Node], seconds: float) -> Iterator
 
 def _settle(
     view: Returned,
-    design: Design[Any],
-    clauses: Sequence[Node],
+    claims: Mapping[Node, Lemma],
     deadline: float,
     progress: Callable[[str], None],
 ) -> Mapping[Node, Result]:
-    """What is established about each clause."""
+    """What is established about the claim that each clause makes."""
     left = deadline - monotonic()
-    if not clauses or left <= 0:
+    if not claims or left <= 0:
         return {}
-    claims = [view.lemma(c, f"promise_{i}") for i, c in enumerate(clauses)]
-    results = check(view.claiming(design, claims), Options(timeout=left), progress)
-    return dict(zip(clauses, results, strict=True))
+    design = view.claiming(view.design, list(claims.values()))
+    results = check(design, Options(timeout=left, thorough=False, ctis=False), progress)
+    return dict(zip(claims, results, strict=True))

@@ -13,7 +13,7 @@ from __future__ import annotations
 from mapproof.model.language import Bool, always, sometimes, step
 from mapproof.model.machine.sorts import Cpu, Pmd, PmdSlot, Pte, PteSlot
 from mapproof.model.operations.vmalloc import Kernel, KernelTables
-from mapproof.model.operations.vmalloc_pae import Pae
+from mapproof.model.operations.vmalloc_pae import VmallocPae
 from mapproof.model.operations.vmalloc_x86_64 import X8664Huge, ioremap_huge_64
 
 
@@ -31,7 +31,7 @@ def free_tables_are_empty(s: Kernel, t: Pte, j: PteSlot) -> Bool:
 
 
 @always
-def tables_have_one_place(s: Pae, i: PmdSlot, k: PmdSlot) -> Bool:
+def tables_have_one_place(s: VmallocPae, i: PmdSlot, k: PmdSlot) -> Bool:
     """No two entries of init_mm lead to one PTE page, if one of them is of the vmalloc area."""
     a, b = s.reference(i).table, s.reference(k).table
     return (s.is_vmalloc(i) & a.is_some & (a == b)).implies(i == k)

@@ -16,12 +16,12 @@ from __future__ import annotations
 from mapproof.model.language import Bool, always, sometimes, step
 from mapproof.model.machine.sorts import Cpu, Mm, PgdSlot, Pmd, PmdSlot, Pte, PteSlot
 from mapproof.model.operations.vmalloc import Area, Kernel
-from mapproof.model.operations.vmalloc_pae import Pae
+from mapproof.model.operations.vmalloc_pae import Pae, SharedPae, VmallocPae
 from mapproof.model.operations.vmalloc_x86_64 import X8664
 
 
 @always
-def copies_agree_or_fault(s: Pae, m: Mm, i: PmdSlot) -> Bool:
+def copies_agree_or_fault(s: VmallocPae, m: Mm, i: PmdSlot) -> Bool:
     """In a range in use, the entry of a process is the reference's or is missing and will fault."""
     copy = s.copy(m, i)
     used = s.on_list[m] & (s.area[i] == Area.BUSY)
@@ -29,11 +29,17 @@ def copies_agree_or_fault(s: Pae, m: Mm, i: PmdSlot) -> Bool:
 
 
 @always
-def no_stale_copy_on_reuse(s: Pae, m: Mm, i: PmdSlot) -> Bool:
+def no_stale_copy_on_reuse(s: VmallocPae, m: Mm, i: PmdSlot) -> Bool:
     """When a range is free for reuse, no process has an entry that the reference lacks."""
     stale = s.copy(m, i).present & ~s.reference(i).present
     free = s.is_vmalloc(i) & (s.area[i] == Area.FREE)
     return (s.on_list[m] & free).implies(~stale)
+
+
+@always
+def copies_are_the_reference(s: SharedPae, m: Mm, i: PmdSlot) -> Bool:
+    """With one kernel PMD page each process has at any time what init_mm has."""
+    return s.pmd.same(s.copy(m, i), s.reference(i))
 
 
 @always
@@ -60,13 +66,13 @@ def _goes_round(a: Area, b: Area) -> Bool:
 
 
 @always
-def ranges_are_of_the_vmalloc_area(s: Pae, i: PmdSlot) -> Bool:
+def ranges_are_of_the_vmalloc_area(s: VmallocPae, i: PmdSlot) -> Bool:
     """What is handed out lies in the vmalloc area."""
     return s.is_vmalloc(i) | (s.area[i] == Area.FREE)
 
 
 @step
-def ranges_go_round(old: Pae, new: Pae, i: PmdSlot) -> Bool:
+def ranges_go_round(old: VmallocPae, new: VmallocPae, i: PmdSlot) -> Bool:
     """A range is taken when it is free, unmapped when it is in use, freed when it was unmapped."""
     return _goes_round(old.area[i], new.area[i])
 
@@ -78,7 +84,7 @@ def ranges_go_round_64(old: X8664, new: X8664, i: PgdSlot, k: PmdSlot) -> Bool:
 
 
 @always
-def only_ranges_in_use_are_mapped(s: Pae, i: PmdSlot, j: PteSlot) -> Bool:
+def only_ranges_in_use_are_mapped(s: VmallocPae, i: PmdSlot, j: PteSlot) -> Bool:
     """init_mm maps pages, small or large, in ranges in use only."""
     entry = s.reference(i)
     small = entry.table.is_some & s.pte.present[entry.table.value, j]
@@ -96,7 +102,7 @@ def only_ranges_in_use_are_mapped_64(s: X8664, i: PgdSlot, k: PmdSlot, j: PteSlo
 
 
 @step
-def entries_change_in_use(old: Pae, new: Pae, i: PmdSlot) -> Bool:
+def entries_change_in_use(old: VmallocPae, new: VmallocPae, i: PmdSlot) -> Bool:
     """init_mm's entry changes only while its range is in use, and is cleared before it is reused."""
     a, b = old.reference(i), new.reference(i)
     same = old.pmd.same(a, b)
@@ -158,7 +164,7 @@ def a_fault_pulls_an_entry_in(s: Pae, m: Mm, i: PmdSlot) -> Bool:
 
 
 @sometimes
-def a_small_page_is_mapped(s: Pae, i: PmdSlot) -> Bool:
+def a_small_page_is_mapped(s: VmallocPae, i: PmdSlot) -> Bool:
     """A range in use has a PTE page."""
     entry = s.reference(i)
     return (s.area[i] == Area.BUSY) & entry.present & entry.table.is_some
@@ -198,7 +204,7 @@ def another_process_runs(s: Kernel, cpu: Cpu) -> Bool:
 
 
 @sometimes
-def a_process_has_exited(s: Pae, m: Mm, i: PmdSlot) -> Bool:
+def a_process_has_exited(s: VmallocPae, m: Mm, i: PmdSlot) -> Bool:
     """A process has left pgd_list; its tables still have an entry."""
     return ~s.on_list[m] & s.is_vmalloc(i) & s.copy(m, i).present
 
@@ -222,7 +228,14 @@ def a_large_page_is_mapped(s: Kernel, p: Pmd, i: PmdSlot) -> Bool:
 
 
 @sometimes
-def a_purge_is_over(s: Pae, i: PmdSlot) -> Bool:
+def a_purge_is_over(s: VmallocPae, i: PmdSlot) -> Bool:
     """A range that was mapped by small pages is free, and every lock is free, too."""
     again = s.is_vmalloc(i) & (s.area[i] == Area.FREE) & s.reference(i).present
     return again & ~s.pgd_lock.now & ~s.vmap_purge_lock.now
+
+
+@sometimes
+def a_purge_finds_nothing_to_push(s: SharedPae, cpu: Cpu, m: Mm, i: PmdSlot) -> Bool:
+    """A purge has been to a process, whose entry is gone since the range was unmapped."""
+    visited = s.purge.visited[cpu, m] & (s.purge.slot[cpu] == i) & s.pgd_lock.now
+    return s.on_list[m] & visited & (s.area[i] == Area.LAZY) & ~s.copy(m, i).present

@@ -91,6 +91,16 @@ STORIES = [
         (*HUGE, "vmalloc_fault", "vunmap", "purge_without_sync", "alloc_vmap_area"),
     ),
     Story(
+        "vmalloc-pae-sync-2018",
+        "no_stale_copy_on_reuse",
+        (*HUGE, "vmalloc_fault", "vunmap", *PURGE),
+    ),
+    Story(
+        "vmalloc-pae-sync-2018",
+        "copies_agree_or_fault",
+        (*HUGE, "vmalloc_fault", "vunmap", *PURGE, "alloc_vmap_area"),
+    ),
+    Story(
         "vmalloc-no-preallocation",
         "processes_have_every_entry",
         ("mem_init", "fork", "alloc_track"),

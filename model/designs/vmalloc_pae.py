@@ -8,11 +8,11 @@ from ..operations import vmalloc as kernel
 from ..operations import vmalloc_pae as op
 from ..operations.pae_tables import pmd_pages_are_private
 from ..operations.vmalloc import Area
-from ..operations.vmalloc_pae import Pae
+from ..operations.vmalloc_pae import Pae, SharedPae, VmallocPae
 
 
 @always
-def copies_of_used_areas_come_from_the_reference(s: Pae, m: Mm, i: PmdSlot) -> Bool:
+def copies_of_used_areas_come_from_the_reference(s: VmallocPae, m: Mm, i: PmdSlot) -> Bool:
     """While a range is in use or free, a present copy is the reference's entry."""
     copy = s.copy(m, i)
     settled = s.on_list[m] & s.is_vmalloc(i) & (s.area[i] != Area.LAZY) & copy.present
@@ -20,7 +20,7 @@ def copies_of_used_areas_come_from_the_reference(s: Pae, m: Mm, i: PmdSlot) -> B
 
 
 @always
-def only_small_pages_survive_unmapping(s: Pae, i: PmdSlot) -> Bool:
+def only_small_pages_survive_unmapping(s: VmallocPae, i: PmdSlot) -> Bool:
     """The reference's entry of a range that is not in use is empty or leads to a PTE page."""
     entry = s.reference(i)
     small = ~entry.present | (entry.table.is_some & entry.leaf.is_none)
@@ -28,7 +28,7 @@ def only_small_pages_survive_unmapping(s: Pae, i: PmdSlot) -> Bool:
 
 
 @always
-def lazy_copies_agree_or_the_reference_is_absent(s: Pae, m: Mm, i: PmdSlot) -> Bool:
+def lazy_copies_agree_or_the_reference_is_absent(s: VmallocPae, m: Mm, i: PmdSlot) -> Bool:
     """A copy can only be stale where the reference's entry is gone."""
     copy, reference = s.copy(m, i), s.reference(i)
     both = s.on_list[m] & s.is_vmalloc(i) & copy.present & reference.present
@@ -36,7 +36,7 @@ def lazy_copies_agree_or_the_reference_is_absent(s: Pae, m: Mm, i: PmdSlot) -> B
 
 
 @always
-def purge_holds_pgd_lock(s: Pae, cpu: Cpu) -> Bool:
+def purge_holds_pgd_lock(s: VmallocPae, cpu: Cpu) -> Bool:
     """A CPU that walks pgd_list holds pgd_lock, for a range on the purge list."""
     purging = op.purge_with_sync.steps
     walking = op.purge_with_sync.at(s, cpu, purging[1])
@@ -46,7 +46,7 @@ def purge_holds_pgd_lock(s: Pae, cpu: Cpu) -> Bool:
 
 
 @always
-def visited_copies_are_synced(s: Pae, cpu: Cpu, m: Mm) -> Bool:
+def visited_copies_are_synced(s: VmallocPae, cpu: Cpu, m: Mm) -> Bool:
     """What a purge has visited has an entry if the reference has one; at the end that is everyone."""
     i = s.purge.slot[cpu]
     purging = op.purge_with_sync.steps
@@ -57,7 +57,7 @@ def visited_copies_are_synced(s: Pae, cpu: Cpu, m: Mm) -> Bool:
 
 
 @always
-def purges_take_turns(s: Pae, a: Cpu, b: Cpu) -> Bool:
+def purges_take_turns(s: VmallocPae, a: Cpu, b: Cpu) -> Bool:
     """A CPU that purges holds vmap_purge_lock, alone."""
     both = ~op.purge_with_sync.idle(s, a) & ~op.purge_with_sync.idle(s, b)
     held = (~op.purge_with_sync.idle(s, a)).implies(s.vmap_purge_lock.now)
@@ -65,14 +65,14 @@ def purges_take_turns(s: Pae, a: Cpu, b: Cpu) -> Bool:
 
 
 @always
-def linked_tables_are_in_use(s: Pae, p: Pmd, i: PmdSlot) -> Bool:
+def linked_tables_are_in_use(s: VmallocPae, p: Pmd, i: PmdSlot) -> Bool:
     """A PTE page that an entry leads to is allocated."""
     entry = s.pmd.entry(p, i)
     return (entry.present & entry.table.is_some).implies(s.in_use[entry.table.value])
 
 
 @always
-def pgd_lock_is_held_within_a_purge(s: Pae, cpu: Cpu) -> Bool:
+def pgd_lock_is_held_within_a_purge(s: VmallocPae, cpu: Cpu) -> Bool:
     """pgd_lock is held under vmap_purge_lock, and not any more by a CPU that is to free its range."""
     freeing = op.purge_with_sync.at(s, cpu, op.purge_with_sync.steps[3])
     return s.pgd_lock.now.implies(s.vmap_purge_lock.now & ~freeing)
@@ -150,3 +150,31 @@ vmalloc_pae_free_pte_page = vmalloc_pae_2019.replacing(
     doc="""vmalloc-pae-2019, but a large page may take the place of a PTE page, which is freed while
 other processes have entries that lead to it (defect V-09).""",
 ).but(name="vmalloc-pae-free-pte-page", lemmas=())
+
+vmalloc_pae_sync_2018 = vmalloc_pae_2019.replacing(
+    op.purge_with_sync,
+    op.purge_with_sync_of_2018,
+    name="vmalloc-pae-sync-2018",
+    doc="""vmalloc-pae-2019, but the purge calls vmalloc_sync_all() as it was in 2018: only additions are
+pushed, and the loop over pgd_list ends where init_mm has no entry (defects V-01, V-02).""",
+)
+
+vmalloc_pae_shared_2019 = vmalloc_pae_2019.but(
+    name="vmalloc-pae-shared-2019",
+    state=SharedPae,
+    operations=[o for o in vmalloc_pae_2019.operations if o is not op.vmalloc_fault],
+    assumptions=[op.pmd_page_is_shared],
+    scope={**vmalloc_pae_2019.scope, Pmd: 1},
+    doc="""32-bit PAE without page table isolation: the purge of vmalloc-pae-2019 over one kernel PMD
+page, so that each process is found equal to init_mm and there is no fault to repair.  (The kernel does
+not even look: SHARED_KERNEL_PMD ends vmalloc_sync_all() at once, and pgd_list is empty.)""",
+    source="arch/x86/include/asm/pgtable-3level_types.h, SHARED_KERNEL_PMD",
+)
+
+vmalloc_pae_shared_2018 = vmalloc_pae_shared_2019.replacing(
+    op.purge_with_sync,
+    op.purge_with_sync_of_2018,
+    name="vmalloc-pae-shared-2018",
+    doc="""vmalloc-pae-shared-2019 with the sync of vmalloc-pae-sync-2018: over one PMD page it does as
+well as the other.""",
+)

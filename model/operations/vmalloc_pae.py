@@ -3,6 +3,7 @@
 With page table isolation every process has a kernel PMD page of its own, a copy of ``init_mm``'s.
 Additions reach a copy when a fault pulls them in (``vmalloc_fault()``); a stale entry never faults, so
 removals must be pushed before the address is used again.  An area here is the range of one PMD entry.
+Without isolation all processes share one kernel PMD page, so that there is nothing to push or to pull.
 """
 
 from __future__ import annotations
@@ -11,13 +12,16 @@ from ..language import (
     FALSE,
     TRUE,
     Bool,
+    Fun,
     Locals,
     Map,
     Procedure,
     Step,
     Update,
     Var,
+    assumption,
     forall,
+    given,
     operation,
     some,
 )
@@ -34,7 +38,7 @@ class Purge(Locals):
     visited: Map[tuple[Cpu, Mm], Bool]
 
 
-class Pae(PaeTables, Kernel):
+class VmallocPae(PaeTables, Kernel):
     """area: of each range of the vmalloc area.  vmap_purge_lock: the mutex that makes purges take
     turns."""
 
@@ -43,15 +47,31 @@ class Pae(PaeTables, Kernel):
     purge: Purge
 
 
+class Pae(VmallocPae):
+    """Every process has a kernel PMD page of its own."""
+
+
+class SharedPae(VmallocPae):
+    """There is one kernel PMD page, init_mm's, to which the top-level entry of every process leads."""
+
+    pmd_of: Fun[Mm, Pmd] = given(lambda scope, m: 0)
+
+
+@assumption
+def pmd_page_is_shared(s: SharedPae, m: Mm) -> Bool:
+    """The kernel PMD page of a process is init_mm's (SHARED_KERNEL_PMD is 1)."""
+    return s.pmd_of[m] == s.init_pmd[()]
+
+
 @operation(kernel="arch/x86/mm/init_32.c: paging_init()")
-def boot_pae(s: Pae) -> Step:
+def boot_pae(s: VmallocPae) -> Step:
     """The vmalloc area is free and unmapped."""
     free = [s.area.fill(lambda i: Area.FREE), s.vmap_purge_lock.become(FALSE)]
     return Step(when=TRUE, then=[*boot_kernel(s), *free])
 
 
 @operation(kernel="arch/x86/mm/pgtable.c: pgd_ctor(), pgd_prepopulate_pmd()")
-def fork(s: Pae, m: Mm) -> Step:
+def fork(s: VmallocPae, m: Mm) -> Step:
     """Under pgd_lock, copy the kernel's PMD entries and join pgd_list."""
 
     def copied(p: Pmd, i: PmdSlot) -> Entry:
@@ -67,13 +87,13 @@ def fork(s: Pae, m: Mm) -> Step:
 
 
 @operation(kernel="mm/vmalloc.c: alloc_vmap_area()")
-def alloc_vmap_area(s: Pae, i: PmdSlot) -> Step:
+def alloc_vmap_area(s: VmallocPae, i: PmdSlot) -> Step:
     """Take a free range."""
     return Step(when=s.is_vmalloc(i) & (s.area[i] == Area.FREE), then=[s.area.set(i, Area.BUSY)])
 
 
 @operation(kernel="lib/ioremap.c: ioremap_try_huge_pmd(), pmd_set_huge()")
-def ioremap_huge(s: Pae, i: PmdSlot, f: Frame) -> Step:
+def ioremap_huge(s: VmallocPae, i: PmdSlot, f: Frame) -> Step:
     """Map a range in use by one large leaf, in the reference tables only."""
     empty = s.pmd.none(s.init_pmd[()], i)
     leaf = KERNEL_PAGE.but(leaf=some(f))
@@ -87,7 +107,7 @@ def ioremap_huge(s: Pae, i: PmdSlot, f: Frame) -> Step:
     kernel="lib/ioremap.c: ioremap_try_huge_pmd(), arch/x86/mm/pgtable.c: pmd_free_pte_page()",
     name="ioremap_huge",
 )
-def ioremap_huge_over_table(s: Pae, i: PmdSlot, f: Frame) -> Step:
+def ioremap_huge_over_table(s: VmallocPae, i: PmdSlot, f: Frame) -> Step:
     """Map a range in use by one large leaf, in the reference tables; a PTE page that is there, and
     empty, is unlinked there, flushed, and freed."""
     entry = s.reference(i)
@@ -104,7 +124,7 @@ def ioremap_huge_over_table(s: Pae, i: PmdSlot, f: Frame) -> Step:
 
 
 @operation(kernel="mm/memory.c: __pte_alloc_kernel(), pmd_populate_kernel()")
-def pmd_populate(s: Pae, i: PmdSlot, t: Pte) -> Step:
+def pmd_populate(s: VmallocPae, i: PmdSlot, t: Pte) -> Step:
     """Link a new PTE page for a range in use, in the reference tables only."""
     empty = s.pmd.none(s.init_pmd[()], i)
     return Step(
@@ -117,7 +137,7 @@ def pmd_populate(s: Pae, i: PmdSlot, t: Pte) -> Step:
 
 
 @operation(kernel="mm/vmalloc.c: vmap_pte_range()")
-def vmap_pte(s: Pae, i: PmdSlot, j: PteSlot, f: Frame) -> Step:
+def vmap_pte(s: VmallocPae, i: PmdSlot, j: PteSlot, f: Frame) -> Step:
     """Map one page of a range in use."""
     entry = s.reference(i)
     t = entry.table.value
@@ -127,7 +147,7 @@ def vmap_pte(s: Pae, i: PmdSlot, j: PteSlot, f: Frame) -> Step:
 
 
 @operation(kernel="mm/vmalloc.c: vunmap_page_range(), free_vmap_area_noflush()")
-def vunmap(s: Pae, i: PmdSlot) -> Step:
+def vunmap(s: VmallocPae, i: PmdSlot) -> Step:
     """Unmap a range in the reference tables (a large leaf, or the leaves of a PTE page, which stays)
     and queue it for the purge."""
     entry = s.reference(i)
@@ -150,7 +170,7 @@ def vunmap(s: Pae, i: PmdSlot) -> Step:
 
 
 @operation(kernel="arch/x86/mm/fault.c: vmalloc_fault()")
-def vmalloc_fault(s: Pae, cpu: Cpu, i: PmdSlot) -> Step:
+def vmalloc_fault(s: VmallocPae, cpu: Cpu, i: PmdSlot) -> Step:
     """A CPU touches a range that its tables lack and init_mm has: the entry is pulled in."""
     m = s.loaded_mm[cpu]
     missing = s.is_vmalloc(i) & ~s.copy(m, i).present & s.reference(i).present
@@ -158,24 +178,24 @@ def vmalloc_fault(s: Pae, cpu: Cpu, i: PmdSlot) -> Step:
 
 
 @operation(kernel="mm/vmalloc.c: __purge_vmap_area_lazy() before 3f8fd02b1bf1")
-def purge_without_sync(s: Pae, i: PmdSlot) -> Step:
+def purge_without_sync(s: VmallocPae, i: PmdSlot) -> Step:
     """The range becomes free again; only the TLB was flushed."""
     return Step(when=s.area[i] == Area.LAZY, then=[s.area.set(i, Area.FREE)])
 
 
-def _may_sync(s: Pae, cpu: Cpu, m: Mm) -> Bool:
+def _may_sync(s: VmallocPae, cpu: Cpu, m: Mm) -> Bool:
     return s.on_list[m] & ~s.purge.visited[cpu, m]
 
 
-def _visit(s: Pae, cpu: Cpu, m: Mm) -> Update:
+def _visit(s: VmallocPae, cpu: Cpu, m: Mm) -> Update:
     return s.purge.visited.set((cpu, m), TRUE)
 
 
-def _all_visited(s: Pae, cpu: Cpu) -> Bool:
+def _all_visited(s: VmallocPae, cpu: Cpu) -> Bool:
     return forall(Mm, lambda m: s.on_list[m].implies(s.purge.visited[cpu, m]))
 
 
-def _start(s: Pae, cpu: Cpu, i: PmdSlot) -> list[Update]:
+def _start(s: VmallocPae, cpu: Cpu, i: PmdSlot) -> list[Update]:
     """``spin_lock(&pgd_lock)``, at the head of the list."""
     return [
         s.pgd_lock.become(TRUE),
@@ -184,12 +204,14 @@ def _start(s: Pae, cpu: Cpu, i: PmdSlot) -> list[Update]:
     ]
 
 
-def _sync_one(s: Pae, cpu: Cpu, m: Mm) -> list[Update]:
-    """vmalloc_sync_one() since 8e998fc24de4: where presence differs, take over the reference entry,
-    its absence, too."""
+def _sync_one(s: VmallocPae, cpu: Cpu, m: Mm, *, adds_only: bool) -> list[Update]:
+    """vmalloc_sync_one(): where presence differs, take over the reference entry; since 8e998fc24de4 its
+    absence, too."""
     i = s.purge.slot[cpu]
     copy, reference = s.copy(m, i), s.reference(i)
     differs = copy.present != reference.present
+    if adds_only:
+        differs = differs & reference.present
 
     def here(p: Pmd, k: PmdSlot) -> Bool:
         return (p == s.pmd_of[m]) & (k == i) & differs
@@ -197,16 +219,18 @@ def _sync_one(s: Pae, cpu: Cpu, m: Mm) -> list[Update]:
     return s.pmd.fill_entries(lambda p, k: reference, here)
 
 
-def _purge(*, breaks_early: bool = False, goes_too_far: bool = False) -> Procedure:
-    """The purge since 3f8fd02b1bf1: push to all processes, flush, then free the range.  goes_too_far:
-    entries behind the vmalloc area are pushed as well."""
+def _purge(
+    *, breaks_early: bool = False, adds_only: bool = False, goes_too_far: bool = False
+) -> Procedure:
+    """The purge since 3f8fd02b1bf1: push to all processes, flush, then free the range.  adds_only:
+    absence is not pushed.  goes_too_far: entries behind the vmalloc area are pushed as well."""
     procedure = Procedure(
         "purge_vmap_area_lazy",
         kernel="mm/vmalloc.c: __purge_vmap_area_lazy(), arch/x86/mm/fault.c: vmalloc_sync_all()",
         doc="Push the removal to every process on pgd_list, flush, then free the range.",
     )
 
-    def lock(s: Pae, cpu: Cpu, i: PmdSlot) -> Step:
+    def lock(s: VmallocPae, cpu: Cpu, i: PmdSlot) -> Step:
         """Under vmap_purge_lock, take pgd_lock to walk pgd_list for a range on the purge list."""
         unlocked = ~s.vmap_purge_lock.now & ~s.pgd_lock.now
         behind = s.is_in(i, Region.LDT, Region.CPU_ENTRY_AREA) if goes_too_far else FALSE
@@ -215,20 +239,20 @@ def _purge(*, breaks_early: bool = False, goes_too_far: bool = False) -> Procedu
             then=[s.vmap_purge_lock.become(TRUE), *_start(s, cpu, i)],
         )
 
-    def sync_one(s: Pae, cpu: Cpu, m: Mm) -> Step:
+    def sync_one(s: VmallocPae, cpu: Cpu, m: Mm) -> Step:
         """The next process on the list."""
         ends = ~s.reference(s.purge.slot[cpu]).present
         more = TRUE if not breaks_early else ~(_visited_any(s, cpu) & ends)
-        then = [*_sync_one(s, cpu, m), _visit(s, cpu, m)]
+        then = [*_sync_one(s, cpu, m, adds_only=adds_only), _visit(s, cpu, m)]
         return Step(when=_may_sync(s, cpu, m) & more, then=then)
 
-    def unlock(s: Pae, cpu: Cpu) -> Step:
+    def unlock(s: VmallocPae, cpu: Cpu) -> Step:
         """The end of the list (or of the loop)."""
         absent = ~s.reference(s.purge.slot[cpu]).present
         early = _visited_any(s, cpu) & absent if breaks_early else FALSE
         return Step(when=_all_visited(s, cpu) | early, then=[s.pgd_lock.become(FALSE)])
 
-    def free(s: Pae, cpu: Cpu) -> Step:
+    def free(s: VmallocPae, cpu: Cpu) -> Step:
         """flush_tlb_kernel_range(), and the range is free."""
         done = s.vmap_purge_lock.become(FALSE)
         return Step(when=TRUE, then=[s.area.set(s.purge.slot[cpu], Area.FREE), done])
@@ -240,13 +264,15 @@ def _purge(*, breaks_early: bool = False, goes_too_far: bool = False) -> Procedu
     return procedure
 
 
-def _visited_any(s: Pae, cpu: Cpu) -> Bool:
+def _visited_any(s: VmallocPae, cpu: Cpu) -> Bool:
     return ~forall(Mm, lambda m: ~(s.on_list[m] & s.purge.visited[cpu, m]))
 
 
 purge_with_sync = _purge()
 # V-02: the loop over pgd_list ended at the first process when init_mm's entry was absent.
 purge_breaking_early = _purge(breaks_early=True)
+# 3f8fd02b1bf1 without 8e998fc24de4: the purge calls vmalloc_sync_all() as it was in 2018.
+purge_with_sync_of_2018 = _purge(breaks_early=True, adds_only=True)
 # V-04: the loop over addresses went on to FIXADDR_TOP.
 purge_too_far = _purge(goes_too_far=True)
 
@@ -259,13 +285,13 @@ vmalloc_sync_all = Procedure(
 
 
 @vmalloc_sync_all.step(to="add_one")
-def lock_pgd_list(s: Pae, cpu: Cpu, i: PmdSlot) -> Step:
+def lock_pgd_list(s: VmallocPae, cpu: Cpu, i: PmdSlot) -> Step:
     """Take pgd_lock to walk pgd_list."""
     return Step(when=s.is_vmalloc(i) & ~s.pgd_lock.now, then=_start(s, cpu, i))
 
 
 @vmalloc_sync_all.step(to="add_one")
-def add_one(s: Pae, cpu: Cpu, m: Mm) -> Step:
+def add_one(s: VmallocPae, cpu: Cpu, m: Mm) -> Step:
     """Copy init_mm's entry to the next process if it is present there and missing here."""
     i = s.purge.slot[cpu]
     reference = s.reference(i)
@@ -281,7 +307,7 @@ def add_one(s: Pae, cpu: Cpu, m: Mm) -> Step:
 
 
 @vmalloc_sync_all.step(at="add_one")
-def unlock_pgd_list(s: Pae, cpu: Cpu) -> Step:
+def unlock_pgd_list(s: VmallocPae, cpu: Cpu) -> Step:
     """The end of the list, or at once when init_mm's entry is absent (V-02)."""
     absent = ~s.reference(s.purge.slot[cpu]).present
     return Step(when=_all_visited(s, cpu) | absent, then=[s.pgd_lock.become(FALSE)])
