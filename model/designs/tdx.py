@@ -5,6 +5,7 @@ from __future__ import annotations
 from ..language import Design
 from ..machine.sorts import Cpu, Frame
 from ..operations import tdx as op
+from ..operations.enc_pgtable import alloc_pages, fill_tlb, flush
 from ..operations.tdx import Tdx
 
 tdx = Design(
@@ -54,11 +55,14 @@ tdx_without_purge = tdx.replacing(
     doc="tdx, but lazily unmapped areas are not flushed before (S-01-purge).",
 )
 
-tdx_one_flush = tdx.replacing(
+tdx_one_flush = tdx.but(
+    name="tdx-one-flush", operations=[fill_tlb, alloc_pages, flush, op.host_converts]
+).replacing(
     op.set_memory,
     op.set_memory_without_second_flush,
     name="tdx-one-flush",
-    doc="tdx, but TLBs are not flushed again after the leaves are changed (S-01-flush).",
+    doc="""tdx without areas of vmap(), but TLBs are not flushed again after the leaves are changed
+(S-01-flush).""",
 )
 
 tdx_without_aliases = tdx.replacing(
