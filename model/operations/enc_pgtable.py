@@ -271,10 +271,12 @@ def set_memory_enc_on(platform: Platform) -> Procedure:
             ],
         )
 
-    @procedure.step(at="flush_before", to="prepare")
     def cpa_flush_before(s: EncPgtable, f: Frame) -> Step:
         """If the platform says so, ask every CPU to flush the address."""
         return Step(when=s.flushed_by_all(f), then=_round(s, f, platform.tlb_flush(s, f)))
+
+    cpa_flush_before.__annotations__["s"] = platform.state
+    procedure.step(at="flush_before", to="prepare")(cpa_flush_before)
 
     def leave(s: EncPgtable, f: Frame, use: Use) -> list[Update]:
         return [s.use.set(f, use)]
