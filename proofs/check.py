@@ -298,7 +298,10 @@ class _Run:
                     at_scope[claim] = found = self.settled(claim, results[claim.name], proof)
                     if found is not None and found.trace is not None:
                         results[claim.name] = found
-        self.infer([c for c in claims if results[c.name].trace is None], results, proof)
+        # No lemma proves what a walk has refuted.
+        false = {name for name, failure in proof.failures.items() if failure.steps}
+        open_ = [c for c in claims if results[c.name].trace is None and c.name not in false]
+        self.infer(open_, results, proof)
         left: dict[Property[Any], int] = {}
         for prop, most in todo.items():
             if prop in self.inferred.proved:
