@@ -18,6 +18,7 @@ from mapproof.snapshots.readers import read_image
 from mapproof.snapshots.report import audit_json, report
 
 from . import dumps
+from .snapshot_files import FOLDER as SNAPSHOTS
 from .snapshot_files import audit_of, image_of, properties
 
 # Formats.
@@ -59,6 +60,19 @@ def test_a_pae_dump_has_the_roots_that_cpus_run_on(tmp_path: Path) -> None:
     assert found.geometry is image.geometry
     assert {cpu["cr3"] & ~0x1FFF for cpu in image.header["cpus"]} < processes(found)
     assert processes(found) <= processes(image)
+
+
+def test_a_pae_dump_without_isolation_has_every_process(tmp_path: Path) -> None:
+    """Tables of 32 bytes, on no list; the one that boots other CPUs is not taken for a process's."""
+    image = read_image(SNAPSHOTS / "i386_pae_nopti.ptsnap.xz")
+    assert image.geometry.name == "i386-pae"
+    assert not image.isolation
+    found = read_image(written(tmp_path, dumps.elf(image, registers=False)))
+    assert {r.pa: r.kind for r in found.roots} == {r.pa: r.kind for r in image.roots}
+    assert len(processes(found)) == 10
+    assert [r.names for r in found.roots if r.kind == "boot"] == [("initial_page_table",)]
+    assert found.problems == []
+    assert audit(found, properties()).violated == []
 
 
 def test_raw_memory_with_registers(tmp_path: Path) -> None:
