@@ -96,8 +96,9 @@ class Machine:
         return np.frombuffer(data, kind).astype(np.uint64)
 
     def isolated(self, pa: int) -> bool:
-        """Beside init_mm's table lies another one: page table isolation is on."""
-        if pa & PAGE_SIZE:
+        """Beside a table lies one with some of its kernel entries: page table isolation is on.  (One
+        with all of them is another process's.  With 2 levels there is no isolation.)"""
+        if pa & PAGE_SIZE or self.geometry is I386_2L:
             return False
         first = self.geometry.pgd_slots(self.geometry.region("user")).stop
         ours, beside = self.top(pa), self.top(pa | PAGE_SIZE)
@@ -105,9 +106,9 @@ class Machine:
             return False
         there = beside[first:] & np.uint64(1) != 0
         # A copy has no kernel entry that the kernel's own table lacks, and no other top-level content.
-        return bool(
-            np.all(ours[first:][there] & np.uint64(1)) and np.all(there | (beside[first:] == 0))
-        )
+        present = ours[first:] & np.uint64(1) != 0
+        fewer = np.any(present & ~there) or self.geometry is I386_PAE  # which has one, in both
+        return bool(fewer and np.all(present[there]) and np.all(there | (beside[first:] == 0)))
 
     # Roots.
 
