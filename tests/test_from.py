@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import json
+import random
 from pathlib import Path
 from typing import Any
 
 import jsonschema
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
 import mapproof as package
 from mapproof.catalog import Catalog
 from mapproof.cli import main
-from mapproof.snapshots.starts import readings
+from mapproof.model.language import DesignError
+from mapproof.proofs.from_start import check_from
+from mapproof.snapshots.facts import Facts
+from mapproof.snapshots.image import Image, TablePages
+from mapproof.snapshots.ptsnap import decode_ptsnap, encode_ptsnap
+from mapproof.snapshots.starts import from_snapshot, readings
 
-from .snapshot_files import path_of
+from .snapshot_files import image_of, path_of
+from .test_readers import mutated
 
 SCHEMA = json.loads((Path(package.__file__).parent / "results.schema.json").read_text("utf-8"))
 
@@ -139,6 +147,60 @@ def test_bad_usage_is_one_message(arguments: tuple[str, ...], message: str) -> N
     assert message in said
     assert run("top-level-pti", "--at", "0")[0] == 2
     assert run("top-level-pti", "--from", "/nowhere")[0] == 2
+
+
+# Damaged snapshots.
+
+SUBJECTS = [
+    ("top-level-pti", "amd64_pti"),
+    ("pti-global", "amd64_kaslr"),
+    ("vmalloc-pae-2019", "i386_pae_pti"),
+    ("pti-finalize", "i386_pae_pti"),
+    ("vma-protection", "i386_pae_pti"),
+]
+
+
+def starts(design: str, data: bytes, depth: int = 0) -> str:
+    """What a check from a snapshot comes to: "refused", "started"; never anything else."""
+    try:
+        image = decode_ptsnap(data)
+        begun, _ = from_snapshot(Catalog().design_named(design), image, lambda: Facts(image), {})
+        check_from(begun, (), depth, 60)
+    except DesignError:
+        return "refused"
+    return "started"
+
+
+@pytest.mark.parametrize(("design", "snapshot"), SUBJECTS)
+def test_damaged_snapshots(design: str, snapshot: str) -> None:
+    chance, data = random.Random(design), encode_ptsnap(image_of(snapshot))
+    found = set()
+    for _ in range(6):
+        changed = data[: len(data) // 4] + mutated(data[len(data) // 4 :], chance)
+        found.add(starts(design, changed.ljust(len(data), b"\0")))
+        found.add(starts(design, mutated(data, chance)))
+    assert "started" in found
+
+
+@pytest.mark.parametrize(("design", "snapshot"), SUBJECTS)
+def test_tables_of_noise(design: str, snapshot: str) -> None:
+    """Every entry of every table is made up: reserved bits, loops, frames beyond memory."""
+    image, chance = image_of(snapshot), np.random.default_rng(1)
+    content = chance.integers(0, 256, image.pages.content.shape, np.uint8)
+    noise = Image(
+        image.header, image.geometry, TablePages(image.pages.frames, content), image.roots
+    )
+    assert starts(design, encode_ptsnap(noise)) in ("started", "refused")
+    # Frames that are there, so that tables lead to tables, and to themselves.
+    words = content.view("<u8")
+    frames = chance.choice(image.pages.frames, words.shape).astype(np.uint64)
+    words[:] = frames << np.uint64(12) | chance.choice([0x63, 0x67, 0xE3], words.shape).astype(
+        "<u8"
+    )
+    loops = Image(
+        image.header, image.geometry, TablePages(image.pages.frames, content), image.roots
+    )
+    assert starts(design, encode_ptsnap(loops)) in ("started", "refused")
 
 
 def test_a_machine_without_isolation_is_refused() -> None:
