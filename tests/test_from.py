@@ -71,6 +71,7 @@ def test_a_patch_that_breaks_a_machine(
 BROKEN = [
     ("top-level-pti", "amd64_pti_seeded", "user_tables_have_the_user_half"),
     ("top-level-pti", "amd64_pti_seeded", "processes_are_poisoned"),
+    ("pti-upper", "amd64_pti_seeded", "user_tables_have_the_listed_entries_only"),
     ("pti-global", "amd64_pti_auto_global", "global_pages_are_in_the_user_tables"),
     ("pti-global", "i386_pae_pti", "global_pages_are_in_the_user_tables"),
     ("pti-finalize", "i386_pae_pti", "user_tables_have_init_mms_kernel_entries"),
@@ -95,6 +96,8 @@ def test_nothing_but_the_finding_is_wrong_at_the_start() -> None:
             assert [n for n, (verdict, _) in found.items() if verdict == "violated"] == [broken]
     for _, merged, snapshot, _, _ in BREAKS:
         checked(merged, snapshot, "--depth", "1", code=0)
+    for snapshot in ("amd64_pti", "amd64_kaslr"):
+        checked("pti-upper", snapshot, "--depth", "3", code=0)
 
 
 def test_a_run_has_real_addresses_and_says_what_is_not_known() -> None:
@@ -154,6 +157,7 @@ def test_bad_usage_is_one_message(arguments: tuple[str, ...], message: str) -> N
 SUBJECTS = [
     ("top-level-pti", "amd64_pti"),
     ("pti-global", "amd64_kaslr"),
+    ("pti-upper", "amd64_pti"),
     ("vmalloc-pae-2019", "i386_pae_pti"),
     ("pti-finalize", "i386_pae_pti"),
     ("vma-protection", "i386_pae_pti"),
