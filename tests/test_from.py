@@ -71,6 +71,7 @@ def test_a_patch_that_breaks_a_machine(
 BROKEN = [
     ("top-level-pti", "amd64_pti_seeded", "user_tables_have_the_user_half"),
     ("top-level-pti", "amd64_pti_seeded", "processes_are_poisoned"),
+    ("pti-clone", "i386_pae_pti", "global_pages_are_cloned"),
     ("pti-upper", "amd64_pti_seeded", "user_tables_have_the_listed_entries_only"),
     ("pti-global", "amd64_pti_auto_global", "global_pages_are_in_the_user_tables"),
     ("pti-global", "i386_pae_pti", "global_pages_are_in_the_user_tables"),
@@ -126,6 +127,15 @@ def test_the_start_is_where_the_user_wants_it() -> None:
     assert "pgd[PGD of z-uring:122, 0000000000000000] = P RW US pud@6327000" in said
 
 
+def test_a_start_from_which_nothing_happens_says_so() -> None:
+    found = checked("pti-clone", "amd64_pti", "--depth", "1", code=0)
+    assert found[""]["moves"] is False
+    found = checked("pti-upper::what_boot_links_stays", "amd64_pti", "--depth", "1", code=0)
+    assert found[""]["moves"] is True
+    code, said = run("pti-clone", "--from", str(path_of("amd64_pti")), "--depth", "1")
+    assert (code, "nothing can happen from there" in said) == (0, True)
+
+
 def test_every_reading_is_of_designs_that_there_are() -> None:
     states = {d.state for d in Catalog().designs.values()}
     assert {r.state for r in readings()} <= states
@@ -158,6 +168,7 @@ SUBJECTS = [
     ("top-level-pti", "amd64_pti"),
     ("pti-global", "amd64_kaslr"),
     ("pti-upper", "amd64_pti"),
+    ("pti-clone", "amd64_pti"),
     ("vmalloc-pae-2019", "i386_pae_pti"),
     ("pti-finalize", "i386_pae_pti"),
     ("vma-protection", "i386_pae_pti"),
