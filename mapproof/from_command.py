@@ -123,6 +123,8 @@ def text(answer: Answer) -> str:
             "",
             "  ",
         )
+    if answer.found.moves is False:
+        lines.append("nothing can happen from there: what is said is about this state alone")
     seen, missing = answer.found.seen, answer.found.not_seen
     if seen:
         steps = ", ".join(f"{name} ({number})" for name, number in seen.items())
@@ -146,6 +148,7 @@ def as_json(answers: Sequence[Answer], snapshot: Snapshot) -> str:
             "start": a.design.init.doc,
             "read": list(a.read),
             "as_in_init": list(a.as_in_init),
+            "moves": a.found.moves,
             "seen": a.found.seen,
             "not_seen": a.found.not_seen,
         }

@@ -16,7 +16,7 @@ from mapproof.model.language.errors import DesignError
 from mapproof.model.language.property import Property
 
 from .check import SAT
-from .search import Searched, search
+from .search import Searched, can_move, search
 from .trace import REPLAY
 from .verdict import Result, Verdict
 
@@ -24,11 +24,12 @@ from .verdict import Result, Verdict
 @dataclass(frozen=True)
 class FromStart:
     """Results for the claims of a design; of what it should sometimes do, what was seen, with the
-    number of steps, and what was not."""
+    number of steps, and what was not; whether anything can happen at all (None: not known)."""
 
     results: list[Result]
     seen: dict[str, int]
     not_seen: list[str]
+    moves: bool | None
 
 
 def check_from(
@@ -60,10 +61,15 @@ def check_from(
     )
     seconds = (monotonic() - started) / len(claims)
     shown = search(design, dict.fromkeys(jobs, depth), scope, timeout, shrink=False)
+    try:
+        moves = can_move(design, scope, timeout)
+    except TimeoutError:
+        moves = None
     return FromStart(
         [_judged(design, p, found[p.name], seconds) for p in claims],
         {p.name: shown[p.name].depth for p in jobs if shown[p.name].trace is not None},
         [p.name for p in jobs if shown[p.name].trace is None],
+        moves,
     )
 
 

@@ -75,6 +75,12 @@ def search(
     return {p.name: found.get(p.name) or Searched(None, d, scope) for p, d in properties.items()}
 
 
+def can_move(design: Design[Any], scope: Scope, timeout: float) -> bool:
+    """Some step is possible in an initial state.  Raises TimeoutError."""
+    hunt = _Hunt(design.system(), scope)
+    return hunt.reach(1) and hunt.solving.holds(c.TRUE, monotonic() + timeout)
+
+
 class _Goal:
     """What a run is to end in, as a closed term that is false there."""
 

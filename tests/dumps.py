@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import struct
 import zlib
+from collections.abc import Callable
 from pathlib import Path
+
+import cramjam
+from lzallright import LZOCompressor
 
 from mapproof.model.machine.geometry import PAGE_SIZE
 from mapproof.snapshots.frames import runs_of
@@ -27,8 +31,8 @@ def qemu_note(cr3: int, cr4: int) -> bytes:
     return note(b"QEMU\0", bytes(body))
 
 
-def elf(image: Image, *, info: bool = True, registers: bool = True) -> bytes:
-    """An ELF vmcore with a segment for each run of table pages."""
+def elf(image: Image, *, info: bool = True, registers: bool = True, holes: int = 0) -> bytes:
+    """An ELF vmcore with a segment for each run of table pages, and so many that are no memory."""
     wide = image.geometry.long_mode
     notes = b""
     for cpu in image.header["cpus"] if registers else []:
@@ -37,8 +41,9 @@ def elf(image: Image, *, info: bool = True, registers: bool = True) -> bytes:
         notes += note(b"VMCOREINFO\0", image.header["vmcoreinfo"].encode())
     runs = runs_of(image.pages.frames)
     entry, start = (56, 64) if wide else (32, 52)
-    offset = start + entry * (len(runs) + 1)
+    offset = start + entry * (len(runs) + 1 + holes)
     headers, body = [_header(wide, PT_NOTE, offset, 0, len(notes))], notes
+    headers += [_header(wide, PT_LOAD, offset, (1 << (64 if wide else 32)) - 1, PAGE_SIZE)] * holes
     for first, number in runs:
         size = number * PAGE_SIZE
         headers.append(_header(wide, PT_LOAD, offset + len(body), first * PAGE_SIZE, size))
@@ -63,8 +68,18 @@ def _header(wide: bool, kind: int, offset: int, pa: int, size: int) -> bytes:
     return struct.pack("<IIIIIIII", kind, offset, 0, pa, size, size, 0, 0)
 
 
-def kdump(image: Image) -> bytes:
-    """A compressed kdump file, pages packed with zlib."""
+PACKERS: dict[int, Callable[[bytes], bytes]] = {
+    0: bytes,
+    1: zlib.compress,
+    2: LZOCompressor().compress,
+    4: lambda page: bytes(cramjam.snappy.compress_raw(page)),
+    0x20: lambda page: bytes(cramjam.zstd.compress(page)),
+}
+"""By the flag in a descriptor: none, zlib, lzo, snappy, zstd."""
+
+
+def kdump(image: Image, flag: int = 1) -> bytes:
+    """A compressed kdump file, pages packed with zlib or another of PACKERS."""
     most = int(image.pages.frames.max()) + 1
     bitmap = bytearray(-(-most // (8 * PAGE_SIZE)) * PAGE_SIZE)
     for frame in image.pages.frames.tolist():
@@ -82,8 +97,11 @@ def kdump(image: Image) -> bytes:
     descriptors, pages = b"", bytes(info)
     rows: list[bytes] = [row.tobytes() for row in image.pages.content]
     for row in rows:
-        packed = zlib.compress(row)
-        descriptors += struct.pack("<QIIQ", data + len(pages), len(packed), 1, 0)
+        packed = PACKERS[flag](row)
+        plain = len(packed) >= PAGE_SIZE  # as makedumpfile does with what does not get smaller
+        packed = row if plain else packed
+        used = 0 if plain else flag
+        descriptors += struct.pack("<QIIQ", data + len(pages), len(packed), used, 0)
         pages += packed
     return bytes(head + sub + bitmap + bitmap) + descriptors + pages
 

@@ -15,20 +15,43 @@ from mapproof.snapshots.readers import read_image
 
 from .snapshot_files import properties
 
-KERNEL = os.environ.get("MAPPROOF_KERNEL", "")  # a vmlinuz
+KERNELS = Path(os.environ.get("MAPPROOF_KERNELS", "/nowhere"))  # see benchmarks/kernels.py
+
+# Architecture, kernel command line, CPU, what is on the machine, and what is known to be wrong with it.
+PAE_FINDINGS = {
+    "global_pages_are_in_the_user_tables",
+    "user_tables_have_init_mms_kernel_entries",
+    "user_tables_have_no_writable_code",
+    "user_tables_have_the_kernels_leaf",
+}
+BOOTS = [
+    ("amd64", "pti=on", "Haswell", "x86-64", set()),
+    ("amd64", "nopti", "Haswell", "x86-64", set()),
+    ("amd64", "pti=on nokaslr secretmem.enable=1", "Haswell", "x86-64", set()),
+    ("amd64", "pti=on", "max", "x86-64-la57", set()),
+    ("i386", "pti=on", "Haswell", "i386-pae", PAE_FINDINGS),
+    ("i386", "nopti", "Haswell", "i386-pae", set()),
+]
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(
-    not KERNEL or shutil.which("qemu-system-x86_64") is None,
-    reason="MAPPROOF_KERNEL names no kernel, or there is no QEMU",
+    not KERNELS.is_dir() or shutil.which("qemu-system-x86_64") is None,
+    reason="MAPPROOF_KERNELS names no folder of kernels, or there is no QEMU",
 )
-@pytest.mark.parametrize("append", ["pti=on", "nopti", "pti=on nokaslr"])
-def test_a_booted_kernel(append: str, tmp_path: Path) -> None:
-    snapshot = tmp_path / "booted.ptsnap.xz"
-    command = [sys.executable, "-m", "benchmarks.boot", KERNEL, str(snapshot), "--append", append]
+@pytest.mark.parametrize(("arch", "append", "cpu", "geometry", "wrong"), BOOTS)
+def test_a_booted_kernel(
+    arch: str, append: str, cpu: str, geometry: str, wrong: set[str], tmp_path: Path
+) -> None:
+    snapshot, kernel = tmp_path / "booted.ptsnap.xz", str(KERNELS / arch / "vmlinuz")
+    command = [sys.executable, "-m", "benchmarks.boot", kernel, str(snapshot), "--append", append]
+    command += ["--cpu", cpu, "--memory", "256M"]
     subprocess.run(command, check=True, timeout=300, cwd=Path(__file__).parents[1])
     done = audit(read_image(snapshot), properties())
-    assert done.problems == []
-    assert done.violated == []
+    assert done.image.geometry.name == geometry
     assert done.image.isolation == ("nopti" not in append)
+    assert done.problems == []
+    assert len(done.facts.walk.spaces) >= 9  # init, its children, init_mm
+    assert {f.prop.name for f in done.violated} == wrong
+    (secret,) = (f for f in done.findings if f.prop.name.startswith("secret_pages"))
+    assert secret.found.checked == (8 if "secretmem" in append else 0)

@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import json
+import random
 from pathlib import Path
 from typing import Any
 
 import jsonschema
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
 import mapproof as package
 from mapproof.catalog import Catalog
 from mapproof.cli import main
-from mapproof.snapshots.starts import readings
+from mapproof.model.language import DesignError
+from mapproof.proofs.from_start import check_from
+from mapproof.snapshots.facts import Facts
+from mapproof.snapshots.image import Image, TablePages
+from mapproof.snapshots.ptsnap import decode_ptsnap, encode_ptsnap
+from mapproof.snapshots.starts import from_snapshot, readings
 
-from .snapshot_files import path_of
+from .snapshot_files import image_of, path_of
+from .test_readers import mutated
 
 SCHEMA = json.loads((Path(package.__file__).parent / "results.schema.json").read_text("utf-8"))
 
@@ -63,6 +71,8 @@ def test_a_patch_that_breaks_a_machine(
 BROKEN = [
     ("top-level-pti", "amd64_pti_seeded", "user_tables_have_the_user_half"),
     ("top-level-pti", "amd64_pti_seeded", "processes_are_poisoned"),
+    ("pti-clone", "i386_pae_pti", "global_pages_are_cloned"),
+    ("pti-upper", "amd64_pti_seeded", "user_tables_have_the_listed_entries_only"),
     ("pti-global", "amd64_pti_auto_global", "global_pages_are_in_the_user_tables"),
     ("pti-global", "i386_pae_pti", "global_pages_are_in_the_user_tables"),
     ("pti-finalize", "i386_pae_pti", "user_tables_have_init_mms_kernel_entries"),
@@ -87,6 +97,8 @@ def test_nothing_but_the_finding_is_wrong_at_the_start() -> None:
             assert [n for n, (verdict, _) in found.items() if verdict == "violated"] == [broken]
     for _, merged, snapshot, _, _ in BREAKS:
         checked(merged, snapshot, "--depth", "1", code=0)
+    for snapshot in ("amd64_pti", "amd64_kaslr"):
+        checked("pti-upper", snapshot, "--depth", "3", code=0)
 
 
 def test_a_run_has_real_addresses_and_says_what_is_not_known() -> None:
@@ -115,6 +127,15 @@ def test_the_start_is_where_the_user_wants_it() -> None:
     assert "pgd[PGD of z-uring:122, 0000000000000000] = P RW US pud@6327000" in said
 
 
+def test_a_start_from_which_nothing_happens_says_so() -> None:
+    found = checked("pti-clone", "amd64_pti", "--depth", "1", code=0)
+    assert found[""]["moves"] is False
+    found = checked("pti-upper::what_boot_links_stays", "amd64_pti", "--depth", "1", code=0)
+    assert found[""]["moves"] is True
+    code, said = run("pti-clone", "--from", str(path_of("amd64_pti")), "--depth", "1")
+    assert (code, "nothing can happen from there" in said) == (0, True)
+
+
 def test_every_reading_is_of_designs_that_there_are() -> None:
     states = {d.state for d in Catalog().designs.values()}
     assert {r.state for r in readings()} <= states
@@ -139,6 +160,62 @@ def test_bad_usage_is_one_message(arguments: tuple[str, ...], message: str) -> N
     assert message in said
     assert run("top-level-pti", "--at", "0")[0] == 2
     assert run("top-level-pti", "--from", "/nowhere")[0] == 2
+
+
+# Damaged snapshots.
+
+SUBJECTS = [
+    ("top-level-pti", "amd64_pti"),
+    ("pti-global", "amd64_kaslr"),
+    ("pti-upper", "amd64_pti"),
+    ("pti-clone", "amd64_pti"),
+    ("vmalloc-pae-2019", "i386_pae_pti"),
+    ("pti-finalize", "i386_pae_pti"),
+    ("vma-protection", "i386_pae_pti"),
+]
+
+
+def starts(design: str, data: bytes, depth: int = 0) -> str:
+    """What a check from a snapshot comes to: "refused", "started"; never anything else."""
+    try:
+        image = decode_ptsnap(data)
+        begun, _ = from_snapshot(Catalog().design_named(design), image, lambda: Facts(image), {})
+        check_from(begun, (), depth, 60)
+    except DesignError:
+        return "refused"
+    return "started"
+
+
+@pytest.mark.parametrize(("design", "snapshot"), SUBJECTS)
+def test_damaged_snapshots(design: str, snapshot: str) -> None:
+    chance, data = random.Random(design), encode_ptsnap(image_of(snapshot))
+    found = set()
+    for _ in range(6):
+        changed = data[: len(data) // 4] + mutated(data[len(data) // 4 :], chance)
+        found.add(starts(design, changed.ljust(len(data), b"\0")))
+        found.add(starts(design, mutated(data, chance)))
+    assert "started" in found
+
+
+@pytest.mark.parametrize(("design", "snapshot"), SUBJECTS)
+def test_tables_of_noise(design: str, snapshot: str) -> None:
+    """Every entry of every table is made up: reserved bits, loops, frames beyond memory."""
+    image, chance = image_of(snapshot), np.random.default_rng(1)
+    content = chance.integers(0, 256, image.pages.content.shape, np.uint8)
+    noise = Image(
+        image.header, image.geometry, TablePages(image.pages.frames, content), image.roots
+    )
+    assert starts(design, encode_ptsnap(noise)) in ("started", "refused")
+    # Frames that are there, so that tables lead to tables, and to themselves.
+    words = content.view("<u8")
+    frames = chance.choice(image.pages.frames, words.shape).astype(np.uint64)
+    words[:] = frames << np.uint64(12) | chance.choice([0x63, 0x67, 0xE3], words.shape).astype(
+        "<u8"
+    )
+    loops = Image(
+        image.header, image.geometry, TablePages(image.pages.frames, content), image.roots
+    )
+    assert starts(design, encode_ptsnap(loops)) in ("started", "refused")
 
 
 def test_a_machine_without_isolation_is_refused() -> None:

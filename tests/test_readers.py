@@ -9,15 +9,18 @@ import struct
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from mapproof.model.machine.geometry import GEOMETRIES
 from mapproof.snapshots.audit import audit
-from mapproof.snapshots.image import BadSnapshot, Image
+from mapproof.snapshots.image import BadSnapshot, Image, table_pages
 from mapproof.snapshots.ptsnap import MAGIC, decode_ptsnap, encode_ptsnap
 from mapproof.snapshots.readers import read_image
 from mapproof.snapshots.report import audit_json, report
 
 from . import dumps
+from .snapshot_files import FOLDER as SNAPSHOTS
 from .snapshot_files import audit_of, image_of, properties
 
 # Formats.
@@ -53,12 +56,44 @@ def test_dumps_have_the_roots_and_the_tables(
         assert finding.found.violated == known[prop].found.violated
 
 
+@pytest.mark.parametrize("flag", dumps.PACKERS)
+def test_pages_are_unpacked_however_they_are_packed(flag: int, tmp_path: Path) -> None:
+    image = image_of("amd64_nopti")
+    found = read_image(written(tmp_path, dumps.kdump(image, flag)))
+    assert found.problems == []
+    there, here = found.pages.places(image.pages.frames)
+    assert here.sum() > 300
+    assert np.array_equal(found.pages.content[there[here]], image.pages.content[here])
+
+
+@pytest.mark.parametrize("flag", [f for f in dumps.PACKERS if f])
+def test_damaged_pages_are_counted(flag: int, tmp_path: Path) -> None:
+    image, chance = image_of("amd64_nopti"), random.Random(flag)
+    data = bytearray(dumps.kdump(image, flag))
+    for _ in range(600):  # in the second half there are pages only
+        data[chance.randrange(len(data) // 2, len(data))] ^= 1 << chance.randrange(8)
+    assert survives(bytes(data), tmp_path / "f") in ("incomplete", "refused")
+
+
 def test_a_pae_dump_has_the_roots_that_cpus_run_on(tmp_path: Path) -> None:
     image = image_of("i386_pae_pti")
     found = read_image(written(tmp_path, dumps.elf(image)))
     assert found.geometry is image.geometry
     assert {cpu["cr3"] & ~0x1FFF for cpu in image.header["cpus"]} < processes(found)
     assert processes(found) <= processes(image)
+
+
+def test_a_pae_dump_without_isolation_has_every_process(tmp_path: Path) -> None:
+    """Tables of 32 bytes, on no list; the one that boots other CPUs is not taken for a process's."""
+    image = read_image(SNAPSHOTS / "i386_pae_nopti.ptsnap.xz")
+    assert image.geometry.name == "i386-pae"
+    assert not image.isolation
+    found = read_image(written(tmp_path, dumps.elf(image, registers=False)))
+    assert {r.pa: r.kind for r in found.roots} == {r.pa: r.kind for r in image.roots}
+    assert len(processes(found)) == 10
+    assert [r.names for r in found.roots if r.kind == "boot"] == [("initial_page_table",)]
+    assert found.problems == []
+    assert audit(found, properties()).violated == []
 
 
 def test_raw_memory_with_registers(tmp_path: Path) -> None:
@@ -68,6 +103,40 @@ def test_raw_memory_with_registers(tmp_path: Path) -> None:
     text = [f"RIP=0\nCR3={cpu['cr3']:016x} CR4={cpu['cr4']:08x}" for cpu in image.header["cpus"]]
     registers.write_text("\n".join(text), encoding="utf-8")
     assert processes(read_image(path, registers)) == processes(image)
+
+
+def test_kexec_writes_no_control_registers(tmp_path: Path) -> None:
+    image = image_of("amd64_pti")
+    found = read_image(written(tmp_path, dumps.elf(image, registers=False)))
+    assert processes(found) == processes(image)
+    assert found.isolation
+
+
+def test_proc_kcore_has_addresses_without_memory(tmp_path: Path) -> None:
+    """The vmalloc area is there by its addresses, with -1 for the physical one; it is no memory."""
+    image = image_of("amd64_pti")
+    data = bytearray(dumps.elf(image, registers=False, holes=2))
+    found = read_image(written(tmp_path, bytes(data)))
+    assert processes(found) == processes(image)
+    assert found.problems == []
+
+
+def test_a_dump_of_two_levels(tmp_path: Path) -> None:
+    """i386 without PAE: two processes whose tables, side by side, have the kernel half in common; they
+    are no kernel table with its user table."""
+    kernel = {i: (i - 768) << 22 | 0x1E3 for i in range(768, 800)}  # lowmem, in pages of 4 MiB
+    first, second, low, other = range(0x400, 0x404)
+    tables = {first: {**kernel, 1: low << 12 | 0x67}, second: {**kernel, 1: other << 12 | 0x67}}
+    tables |= {low: {5: 0x300 << 12 | 0x67}, other: {5: 0x301 << 12 | 0x65}}
+    pages = [b"".join(struct.pack("<I", t.get(i, 0)) for i in range(1024)) for t in tables.values()]
+    header = {"cpus": [{"cr3": first << 12, "cr4": 0x90}]}
+    image = Image(header, GEOMETRIES["i386"], table_pages(tables, pages), [])
+    found = read_image(written(tmp_path, dumps.elf(image, info=False)))
+    assert found.geometry.name == "i386"
+    assert processes(found) == {first << 12, second << 12}
+    done = audit(found, properties())
+    assert done.problems == []
+    assert len(done.facts.places.va) == 32 + 2
 
 
 def test_without_vmcoreinfo_the_registers_do(tmp_path: Path) -> None:

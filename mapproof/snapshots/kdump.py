@@ -1,8 +1,8 @@
 """Compressed kdump files, as makedumpfile and QEMU write them (its IMPLEMENTATION file).
 
 Blocks of one page: the header, a sub-header, two bitmaps of frames of which the second says which are
-in the file, then a descriptor for each of those, then the pages, packed with zlib or not at all.  Pages
-packed with lzo, snappy or zstd are counted as unreadable: Python's standard library has none of these.
+in the file, then a descriptor for each of those, then the pages: as they are, or packed with zlib, lzo,
+snappy or zstd (makedumpfile -c, -l, -p, -z).
 """
 
 from __future__ import annotations
@@ -14,7 +14,9 @@ from bisect import bisect_right
 from collections.abc import Callable
 from pathlib import Path
 
+import cramjam
 import numpy as np
+from lzallright import LZOCompressor, LZOError
 
 from mapproof.model.machine.geometry import PAGE_SIZE
 
@@ -25,8 +27,6 @@ from .memory import FARTHEST, PackedMemory, need
 MAGIC = b"KDUMP   "
 FLATTENED = b"makedumpfile\0"  # how QEMU writes it: pieces of the file, each with its place
 _FIRST_PIECE = 4096
-_ZLIB = 1
-_OTHERS = {2: "lzo", 4: "snappy", 0x20: "zstd"}
 _MOST_FRAMES = 1 << 32
 _MOST_BLOCKS = 1 << 18
 _MOST_NOTES = 1 << 20
@@ -103,16 +103,36 @@ def _unpacked(read: Read, descriptor: bytes) -> bytes | str:
     packed = read(length, where)
     if len(packed) < length:
         return "cut off"
-    for flag, name in _OTHERS.items():
-        if flags & flag:
-            return f"packed with {name}"
     page = packed
-    if flags & _ZLIB:
-        try:
-            page = zlib.decompressobj().decompress(packed, PAGE_SIZE + 1)
-        except zlib.error:
-            return "damaged"
+    for flag, unpack in _PACKERS.items():
+        if flags & flag:
+            try:
+                page = unpack(packed)
+            except (zlib.error, LZOError, cramjam.DecompressionError):
+                return "damaged"
     return page if len(page) == PAGE_SIZE else "of a wrong length"
+
+
+def _zlib(packed: bytes) -> bytes:
+    return zlib.decompressobj().decompress(packed, PAGE_SIZE + 1)
+
+
+def _lzo(packed: bytes) -> bytes:
+    return LZOCompressor.decompress(packed, PAGE_SIZE)  # of a page at most: it cannot grow to much
+
+
+def _snappy(packed: bytes) -> bytes:
+    page = bytearray(PAGE_SIZE)
+    return bytes(page[: cramjam.snappy.decompress_raw_into(packed, page)])
+
+
+def _zstd(packed: bytes) -> bytes:
+    page = bytearray(PAGE_SIZE)
+    return bytes(page[: cramjam.zstd.decompress_into(packed, page)])
+
+
+_PACKERS: dict[int, Callable[[bytes], bytes]] = {1: _zlib, 2: _lzo, 4: _snappy, 0x20: _zstd}
+"""By the flag that a descriptor has (DUMP_DH_COMPRESSED_*)."""
 
 
 def _rearranged(read: Read, size: int) -> Read:

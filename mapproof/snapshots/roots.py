@@ -26,7 +26,7 @@ from mapproof.model.machine.geometry import (
     Geometry,
 )
 
-from .bits import COMPARED_IN_COPIES
+from .bits import COMPARED_IN_COPIES, Bits
 from .elf import Dump
 from .image import GEOMETRIES, MOST_PHYSICAL, BadSnapshot, Image, Root, TablePages, as_int
 from .memory import Memory
@@ -50,7 +50,8 @@ class Machine:
     def __init__(self, dump: Dump) -> None:
         self.dump = dump
         self.memory = dump.memory
-        self.info = _parsed(dump.vmcoreinfo or _scanned_vmcoreinfo(dump.memory))
+        self.vmcoreinfo = dump.vmcoreinfo or _scanned_vmcoreinfo(dump.memory)
+        self.info = _parsed(self.vmcoreinfo)
         self.geometry = self._geometry()
         self.notes: list[str] = []
 
@@ -95,8 +96,9 @@ class Machine:
         return np.frombuffer(data, kind).astype(np.uint64)
 
     def isolated(self, pa: int) -> bool:
-        """Beside init_mm's table lies another one: page table isolation is on."""
-        if pa & PAGE_SIZE:
+        """Beside a table lies one with some of its kernel entries: page table isolation is on.  (One
+        with all of them is another process's.  With 2 levels there is no isolation.)"""
+        if pa & PAGE_SIZE or self.geometry is I386_2L:
             return False
         first = self.geometry.pgd_slots(self.geometry.region("user")).stop
         ours, beside = self.top(pa), self.top(pa | PAGE_SIZE)
@@ -104,9 +106,9 @@ class Machine:
             return False
         there = beside[first:] & np.uint64(1) != 0
         # A copy has no kernel entry that the kernel's own table lacks, and no other top-level content.
-        return bool(
-            np.all(ours[first:][there] & np.uint64(1)) and np.all(there | (beside[first:] == 0))
-        )
+        present = ours[first:] & np.uint64(1) != 0
+        fewer = np.any(present & ~there) or self.geometry is I386_PAE  # which has one, in both
+        return bool(fewer and np.all(present[there]) and np.all(there | (beside[first:] == 0)))
 
     # Roots.
 
@@ -138,7 +140,7 @@ class Machine:
             return listed
         alike = self._alike(known[0], pti=pti)
         listed = self._listed([pa for pa in alike if pa not in known])
-        if not listed and self.geometry.levels[0].rights:
+        if not listed and alike:
             self.notes.append(_NOTE)
         return listed or alike
 
@@ -158,6 +160,9 @@ class Machine:
         if self._is_firmwares(words):
             yield Root(pa, "boot")
             return
+        if self._is_identity_map(words):
+            yield Root(pa, "boot", ("initial_page_table",))
+            return
         if not pti:
             yield Root(pa, "kernel", names)
             return
@@ -170,6 +175,12 @@ class Machine:
             return False
         user = words[: self.geometry.pgd_slots(self.geometry.region("user")).stop]
         return bool(np.any((user & np.uint64(5)) == np.uint64(1)))
+
+    def _is_identity_map(self, words: np.ndarray[Any, Any]) -> bool:
+        """A PAE table that maps the kernel's memory at the bottom as well, to boot other CPUs."""
+        if self.geometry.levels[0].rights or not words[-1] & np.uint64(1):
+            return False
+        return bool(np.any((words[:-1] ^ words[-1]) & COMPARED_IN_COPIES == 0))
 
     # The kernel's list.
 
@@ -237,8 +248,10 @@ class Machine:
     def _alike(self, init: int, *, pti: bool) -> list[int]:
         """Pages with init_mm's kernel entries, apart from the LDT's."""
         ours = self.top(init)
-        if ours is None or not self.geometry.levels[0].rights:
+        if ours is None:
             return []
+        if not self.geometry.levels[0].rights:
+            return [] if pti else self._alike_in_slabs(ours)
         first = self.geometry.pgd_slots(self.geometry.region("user")).stop
         compared = np.arange(first, len(ours))
         ldt = self.geometry.pgd_slots(self.geometry.region("ldt"))
@@ -249,13 +262,40 @@ class Machine:
             return []
         wanted = ours[compared] & COMPARED_IN_COPIES
         found: list[int] = []
+        for frames, words in self._scanned(self.geometry.levels[0].entry_bytes):
+            same = ((words[:, compared] & COMPARED_IN_COPIES) == wanted).all(axis=1)
+            found += (frames[same] << PAGE_SHIFT).tolist()
+        return [pa for pa in found if not (pti and pa & PAGE_SIZE)]
+
+    def _alike_in_slabs(self, ours: np.ndarray[Any, Any]) -> list[int]:
+        """PAE tables of 32 bytes with init_mm's kernel entry, which all processes share where isolation
+        is off (SHARED_KERNEL_PMD); their other entries lead to tables in the dump, or nowhere."""
+        level = self.geometry.levels[0]
+        bits, size = Bits(self.geometry, level), level.entries * level.entry_bytes
+        wanted = ours[-1] & COMPARED_IN_COPIES
+        if not wanted & np.uint64(1):
+            return []
+        found: list[int] = []
+        for frames, words in self._scanned(level.entry_bytes):
+            rows = words.reshape(-1, level.entries)
+            same = np.flatnonzero((rows[:, -1] & COMPARED_IN_COPIES) == wanted)
+            lower = rows[same, :-1]
+            there = (lower & np.uint64(1)) != 0
+            known = self.memory.places(bits.tables(lower.ravel()))[1].reshape(lower.shape)
+            sane = ((lower & np.uint64(bits.reserved_table)) == 0) & known
+            good = same[np.where(there, sane, lower == 0).all(axis=1)]
+            each = PAGE_SIZE // size
+            found += ((frames[good // each] << PAGE_SHIFT) + good % each * size).tolist()
+        return found
+
+    def _scanned(
+        self, entry_bytes: int
+    ) -> Iterator[tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]]:
+        """All frames of the dump with their words, some at a time."""
         for start, number in self.memory.known_frames():
             for frame in range(start, start + number, _SCANNED):
                 frames = np.arange(frame, min(frame + _SCANNED, start + number))
-                words = self.memory.entries(frames, self.geometry.levels[0].entry_bytes)
-                same = ((words[:, compared] & COMPARED_IN_COPIES) == wanted).all(axis=1)
-                found += (frames[same] << PAGE_SHIFT).tolist()
-        return [pa for pa in found if not (pti and pa & PAGE_SIZE)]
+                yield frames, self.memory.entries(frames, entry_bytes)
 
 
 def _parsed(vmcoreinfo: str) -> dict[str, str]:
@@ -290,7 +330,7 @@ def image_of(dump: Dump, path: Path) -> Image:
         "levels": levels,
         "pti": any(r.kind == "user" for r in roots),
         "release": machine.info.get("OSRELEASE", ""),
-        "vmcoreinfo": dump.vmcoreinfo,
+        "vmcoreinfo": machine.vmcoreinfo,
         "cpus": [{"cr3": cr3, "cr4": cr4} for cr3, cr4 in dump.registers],
         "roots": [_root_json(root) for root in roots],
         "notes": machine.notes,
