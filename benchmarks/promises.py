@@ -51,19 +51,20 @@ def main() -> None:
     rows = slow = silent = unsettled = failed = 0
     for name in chosen.designs or merged(catalog):
         design = catalog.design_named(name)
-        for subject in (*design.operations, *design.procedures):
+        subjects = [x.name for x in design.operations] + [x.name for x in design.procedures]
+        for subject in subjects:
             started = processor_time()
             rows += 1
             try:
-                found = promise(design, subject.name, chosen.timeout)
+                found = promise(design, subject, chosen.timeout)
             except DesignError as error:
                 failed += 1
-                print(f"{name}::{subject.name}  {error}", flush=True)
+                print(f"{name}::{subject}  {error}", flush=True)
                 continue
             spent = processor_time() - started
             print(
                 f"{spent:6.1f} {len(found.facts):2} {len(found.invariants):2} {len(found.denied):2} "
-                f"{found.unsettled:2}  {name}::{subject.name}",
+                f"{found.unsettled:2}  {name}::{subject}",
                 flush=True,
             )
             slow += spent > SLOW
@@ -71,7 +72,7 @@ def main() -> None:
             unsettled += found.unsettled > 0
             if chosen.texts:
                 chosen.texts.mkdir(exist_ok=True)
-                (chosen.texts / f"{name}.{subject.name}.txt").write_text(promise_text(found) + "\n")
+                (chosen.texts / f"{name}.{subject}.txt").write_text(promise_text(found) + "\n")
     print(
         f"{rows} operations and procedures: {failed} never return, {silent} with no fact, "
         f"{unsettled} with candidates left open, {slow} slower than {SLOW:.0f} s"

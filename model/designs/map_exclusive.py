@@ -67,7 +67,7 @@ map_exclusive_posted = map_exclusive_not_zeroed.but(
     name="map-exclusive-posted",
     operations=[*OPERATIONS, op.do_anonymous_page, op.migrate_page],
     procedures=[op.populate_mapped, op.zap_without_zeroing],
-    doc="""MAP_EXCLUSIVE as posted: a populate takes pages out of the direct map that it has mapped; pages
-that get into the area otherwise stay (defect D-09); none is zeroed.""",
+    doc="""MAP_EXCLUSIVE as posted: a populate takes the pages that it has mapped out of the direct map;
+pages that get into the area otherwise stay (defect D-09); none is zeroed.""",
     source="'[PATCH RFC] mm: add MAP_EXCLUSIVE' (M. Rapoport, 27 October 2019)",
 )
