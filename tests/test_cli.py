@@ -19,7 +19,8 @@ from click import unstyle
 from click.testing import CliRunner, Result
 
 from mapproof import Options, Verdict, __version__
-from mapproof.cli import exit_code, main
+from mapproof.cli import main
+from mapproof.commands.session import exit_code
 from mapproof.proofs.verdict import Result as Checked
 
 GOLDEN = Path(__file__).parent / "golden"
