@@ -23,6 +23,7 @@ from .running import INTERRUPTED, interruptible, leave
 
 if TYPE_CHECKING:
     from mapproof.proofs.cache import Cache
+    from mapproof.proofs.findings import Findings
     from mapproof.proofs.verdict import Result
     from mapproof.proofs.worker import Solvers
 
@@ -192,7 +193,7 @@ _CACHE = _options(
         metavar="MODE",
         default="on",
         show_default=True,
-        help="Use of solvers' earlier answers: on, read-only, off; verify: solve again, compare.",
+        help="Use of what was found earlier: on, read-only, off; verify: solve again, compare.",
     ),
     click.option("--cache-dir", metavar="DIR", help="Where they are kept."),
 )
@@ -244,7 +245,9 @@ class _Session:
     def __init__(self, effort: Mapping[str, Any], certificates: Path | None = None) -> None:
         self.effort = effort
         self.certificates = certificates
-        self.solvers, self.kept = _solvers(effort["cache"], effort["cache_dir"])
+        mode = effort["cache"]
+        self.solvers, self.kept = _solvers(mode, effort["cache_dir"])
+        self.findings = None if self.kept is None else _findings(self.kept, mode)
         self.progress = Progress()
         self.errors: list[str] = []
         self.seconds = 0.0
@@ -266,6 +269,7 @@ class _Session:
             only=target.only,
             certify=self.certificates is not None,
             solvers=self.solvers,
+            findings=self.findings,
         )
         started = monotonic()
         try:
@@ -298,6 +302,13 @@ def _solvers(mode: str, folder: str | None) -> tuple[Solvers, Cache | None]:
     place = Path(folder) if folder else default_folder()
     kept = Cache(place, read_only=mode in (Mode.READ_ONLY, Mode.VERIFY))
     return CachedPool(shared(), kept, Mode(mode)), kept
+
+
+def _findings(kept: Cache, mode: str) -> Findings:
+    from mapproof.proofs.cache import Mode
+    from mapproof.proofs.findings import Findings
+
+    return Findings(kept, Mode(mode))
 
 
 def exit_code(results: Sequence[Result], *, require_proof: bool) -> int:

@@ -33,6 +33,11 @@ class RunText:
     start: tuple[int, ...]
     events: tuple[tuple[str, tuple[int, ...]], ...]
 
+    @property
+    def data(self) -> list[Any]:
+        """As JSON."""
+        return [self.sizes, list(self.start), self.events]
+
 
 def lemma_text(lemma: Lemma) -> LemmaText:
     """A lemma as plain data."""
