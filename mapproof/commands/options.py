@@ -118,7 +118,7 @@ CACHE = _options(
         metavar="MODE",
         default="on",
         show_default=True,
-        help="Use of solvers' earlier answers: on, read-only, off; verify: solve again, compare.",
+        help="Use of what was found earlier: on, read-only, off; verify: solve again, compare.",
     ),
     click.option("--cache-dir", metavar="DIR", help="Where they are kept."),
 )

@@ -18,6 +18,7 @@ from ..running import interruptible
 
 if TYPE_CHECKING:
     from mapproof.proofs.cache import Cache
+    from mapproof.proofs.findings import Findings
     from mapproof.proofs.verdict import Result
     from mapproof.proofs.worker import Solvers
 
@@ -41,7 +42,9 @@ class Session:
     def __init__(self, effort: Mapping[str, Any], certificates: Path | None = None) -> None:
         self.effort = effort
         self.certificates = certificates
-        self.solvers, self.kept = chosen_solvers(effort["cache"], effort["cache_dir"])
+        mode = effort["cache"]
+        self.solvers, self.kept = chosen_solvers(mode, effort["cache_dir"])
+        self.findings = None if self.kept is None else _findings(self.kept, mode)
         self.progress = Progress()
         self.errors: list[str] = []
         self.seconds = 0.0
@@ -63,6 +66,7 @@ class Session:
             only=target.only,
             certify=self.certificates is not None,
             solvers=self.solvers,
+            findings=self.findings,
         )
         started = monotonic()
         try:
@@ -95,6 +99,13 @@ def chosen_solvers(mode: str, folder: str | None) -> tuple[Solvers, Cache | None
     place = Path(folder) if folder else default_folder()
     kept = Cache(place, read_only=mode in (Mode.READ_ONLY, Mode.VERIFY))
     return CachedPool(shared(), kept, Mode(mode)), kept
+
+
+def _findings(kept: Cache, mode: str) -> Findings:
+    from mapproof.proofs.cache import Mode
+    from mapproof.proofs.findings import Findings
+
+    return Findings(kept, Mode(mode))
 
 
 def exit_code(results: Sequence[Result], *, require_proof: bool) -> int:
