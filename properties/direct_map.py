@@ -56,6 +56,14 @@ def areas_in_use_map_a_page(s: DirectMap, va: Va, f: Frame) -> Bool:
     return (s.area[va] == Area.FREE).implies(s.page[va] != some(f))
 
 
+@always
+def purged_areas_are_flushed(s: DirectMap, cpu: Cpu, va: Va) -> Bool:
+    """An area that is being purged is mapped by nothing, and a CPU that has answered has no entry."""
+    waits = s.purge_asked[va, cpu]
+    flushed = (s.purging[va] & ~waits).implies(s.area_tlb[cpu, va].is_none)
+    return flushed & waits.implies(s.purging[va]) & s.purging[va].implies(s.area[va] == Area.LAZY)
+
+
 @step
 def edits_leave_neighbours_alone(s: DirectMap, new: DirectMap, f: Frame, g: Frame) -> Bool:
     """A step changes the leaf of one page."""

@@ -3,8 +3,8 @@
 What it checks: a CPU that need not answer has what the leaf is; CPUs are asked only while a call is
 under way, and a call is the owner's; who the owner is says what the leaf is; what is in an area is the
 allocator's, a driver's or a process's.
-Why it matters: these are the rules as a patch would have to keep them; whatever system edits a leaf, others
-can count on them.
+Why it matters: these are the rules as a patch would have to keep them; whatever system edits a leaf,
+others can count on them.
 Kernel precedent: none; the review of July 2019 asked for a solution of this kind.
 Smallest counterexample: each of the designs that leave out a rule, in docs/direct-map.md.
 Not covered: how the owner is recorded, what waiting for a purge costs.
@@ -70,9 +70,12 @@ def requests_end_with_the_call(s: Architected, cpu: Cpu, f: Frame) -> Bool:
 
 @always
 def calls_are_the_owners(s: Architected, f: Frame) -> Bool:
-    """Who is in the middle of something with a page is its recorded owner."""
+    """Who is in the middle of something with a page is its recorded owner; an error is of a page that
+    nobody else may edit."""
     his = [_in(s, f, *calls).implies(s.owner[f] == owner) for owner, calls in CALLS]
-    return reduce(and_, his, _in(s, f, Call.POISON).implies(s.poisoned[f]))
+    taken = _is(s, f, Owner.FREE, Owner.USER, Owner.DEVICE)
+    error = _in(s, f, Call.POISON).implies(taken & s.poisoned[f])
+    return reduce(and_, his, error)
 
 
 @always
@@ -92,10 +95,76 @@ def who_waits_for_a_split_edits_nothing(s: Architected, cpu: Cpu, f: Frame) -> B
 def the_owner_says_what_the_leaf_is(s: Architected, f: Frame) -> Bool:
     """Pages of processes are as the allocator hands them out, but for memory errors; drivers change
     type and encryption; only persistent memory has a key."""
-    plain = _is(s, f, Owner.FREE, Owner.USER).implies(s.is_plain(f))
-    mapped = _is(s, f, Owner.FREE, Owner.USER, Owner.KERNEL, Owner.IMAGE)
-    shown = mapped.implies(s.leaf.present[f] | s.poisoned[f] | _in(s, f, Call.HOT_REMOVE))
+    removed = _in(s, f, Call.HOT_REMOVE, Call.DEV_REMOVE)
+    plain = _is(s, f, Owner.FREE, Owner.USER, Owner.IMAGE).implies(s.is_plain(f))
+    mapped = _is(s, f, Owner.FREE, Owner.USER, Owner.KERNEL, Owner.IMAGE, Owner.DEVICE)
+    shown = (mapped & ~removed).implies((s.leaf.present[f] | s.poisoned[f]) & s.leaf.writable[f])
     return plain & shown & (s.leaf.keyed[f] == _is(s, f, Owner.DEVICE))
+
+
+@always
+def the_call_says_what_the_leaf_is(s: Architected, f: Frame) -> Bool:
+    """Whoever takes a page out of the direct map has it out until he puts it back, and nobody else
+    does."""
+    away = _in(
+        s,
+        f,
+        Call.SECRET_FLUSH,
+        Call.TEXT_RESET,
+        Call.XPFO_ALLOC,
+        Call.XPFO_KUNMAP,
+        Call.HOT_REMOVE,
+        Call.DEV_REMOVE,
+    )
+    secret = _is(s, f, Owner.SECRET)
+    back = secret & _in(s, f, Call.SECRET_FAULT, Call.SECRET_ZERO)
+    kmapped = _is(s, f, Owner.XPFO) & s.kmapped[f]
+    out = away | _is(s, f, Owner.ABSENT) | (secret & s.idle(f))
+    out = out | (_is(s, f, Owner.XPFO) & s.idle(f) & ~s.kmapped[f])
+    shown = s.leaf.present[f] & s.leaf.writable[f]
+    return (
+        s.kmapped[f].implies(_is(s, f, Owner.XPFO) & ~_in(s, f, Call.XPFO_ALLOC))
+        & out.implies(~s.leaf.present[f])
+        & (back | (kmapped & s.idle(f))).implies(shown)
+        & _is(s, f, Owner.TEXT).implies(~s.leaf.writable[f])
+    )
+
+
+@always
+def leaves_of_their_own_are_small(s: Architected, cpu: Cpu, f: Frame) -> Bool:
+    """A page whose owner edits its leaf has a small one, and no CPU has still to flush the large one."""
+    own = _is(s, f, Owner.XPFO, Owner.TEXT, Owner.DEVICE, Owner.ABSENT) | s.poisoned[f]
+    region = s.region[f]
+    return own.implies(s.split[region] & ~s.split_asked[region, cpu])
+
+
+@always
+def errors_are_hidden_by_one(s: Architected, f: Frame) -> Bool:
+    """A page with an error is out of the direct map, and no owner brings it back."""
+    taken = _is(s, f, Owner.FREE, Owner.USER, Owner.DEVICE) | _in(s, f, Call.HOT_REMOVE)
+    return s.poisoned[f].implies(~s.leaf.present[f] & taken)
+
+
+@always
+def pages_come_and_go_plain(s: Architected, f: Frame) -> Bool:
+    """What is not plugged in, or comes or goes, is cached, private and nobody's to share."""
+    moving = _is(s, f, Owner.ABSENT) | _in(s, f, Call.HOT_ADD, Call.HOT_REMOVE)
+    return moving.implies(~s.leaf.uncached[f] & ~s.leaf.shared[f] & ~s.host[f])
+
+
+@always
+def image_aliases_are_flushed(s: Architected, cpu: Cpu, f: Frame) -> Bool:
+    """A CPU that need not flush the image's address of a page has what is there, and a page that is
+    being freed has none."""
+    entry = s.high_tlb[cpu, f] & ~s.asked[Request.ALIAS, f, cpu]
+    gone = _in(s, f, Call.FREE_IMAGE).implies(~s.high[f] & ~s.user_text[f])
+    return entry.implies(s.high[f]) & gone
+
+
+@always
+def references_are_by_consent(s: Architected, f: Frame) -> Bool:
+    """Whose page GUP has a reference to shares it with the kernel."""
+    return s.pinned[f].implies(_is(s, f, Owner.USER))
 
 
 @always
