@@ -152,7 +152,10 @@ def _broken(known: Sequence[Defect], room: int) -> Iterator[str]:
     yield from fold(f"smallest counterexample: {first.id} [{first.confidence}] {first.title}", "  ")
     yield from fold(f"{first.buggy} breaks {first.property} in {steps}:", "    ")
     yield from fold(", ".join(first.story), "      ")
-    lines = [_short(f"    {d.id:10} {counted(len(d.story), 'step'):8}  {d.title}") for d in others]
+    wide = max((len(d.id) for d in others), default=0)
+    lines = [
+        _short(f"    {d.id:{wide}}  {counted(len(d.story), 'step'):8}  {d.title}") for d in others
+    ]
     yield from _cut(lines, max(3, room - 8))
 
 
