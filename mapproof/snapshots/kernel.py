@@ -41,7 +41,8 @@ class Kernel:
 
     def _geometry(self) -> Geometry:
         cr4 = [cr4 for _, cr4 in self.dump.registers]
-        if self.dump.machine == "x86_64":
+        symbol = self.symbol("swapper_pg_dir")
+        if self.dump.machine == "x86_64" if symbol is None else symbol >> 32:
             five = self.number("NUMBER(pgtable_l5_enabled)") == 1
             return X86_64_5L if five or any(c >> _CR4_LA57 & 1 for c in cr4) else X86_64_4L
         pae = self.info.get("CONFIG_X86_PAE") == "y" or any(c >> _CR4_PAE & 1 for c in cr4)
