@@ -180,7 +180,7 @@ def question(
 
 @cache
 def engine() -> list[str]:
-    """What says that a run is a shortest one, and in which version: packages, and sources of this one."""
+    """What says that a run is a shortest one, and in which version: packages and sources."""
     here = Path(__file__).parent
     own = [here / f"{name}.py" for name in SEARCH]
     readings = (path for folder in language.__path__ for path in Path(folder).glob("*.py"))
