@@ -25,6 +25,7 @@ from mapproof.model.operations.enc_pgtable import (
     FINISH,
     FLUSH_AFTER,
     Key,
+    Rounds,
     Use,
     View,
     set_memory_enc,
@@ -73,6 +74,13 @@ def the_hypervisor_is_told(s: Sev, f: Frame) -> Bool:
     known = set_memory_enc.idle(s, f) & (s.use[f] != Use.LEAKED)
     told = set_memory_enc.at(s, f, CONFIRM).implies(s.told[f] == s.call.want[f])
     return told & known.implies(s.told[f] == s.key(f))
+
+
+@always
+def coherent_conversions_flush_no_caches(s: Sev, f: Frame) -> Bool:
+    """The cost: with SME_COHERENT, a conversion flushes no caches."""
+    none = s.call.cache_rounds[f] == Rounds.NONE
+    return set_memory_enc.idle(s, f) | ~s.coherent[()] | none
 
 
 @step

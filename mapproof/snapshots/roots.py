@@ -39,7 +39,7 @@ _REAL_MODE = 1 << 20  # the kernel uses memory below for the real-mode trampolin
 _MOST_LIST = 1 << 16
 _MOST_TRIED = 1 << 6
 _SECTION_FLAGS = (1 << 6) - 1  # low bits of mem_section.section_mem_map
-_SCANNED = 1 << 10  # pages at once
+_IN_VMCOREINFO = b"SYMBOL(swapper_pg_dir)="
 _LEAST_KERNEL_ENTRIES = 3
 _NOTE = "roots were found by comparing kernel halves: tables of dead processes may be among them"
 
@@ -262,7 +262,8 @@ class Machine:
             return []
         wanted = ours[compared] & COMPARED_IN_COPIES
         found: list[int] = []
-        for frames, words in self._scanned(self.geometry.levels[0].entry_bytes):
+        for frames, pages in self.memory.scan():
+            words = pages.view("<u8" if self.geometry.word_bits == 64 else "<u4")
             same = ((words[:, compared] & COMPARED_IN_COPIES) == wanted).all(axis=1)
             found += (frames[same] << PAGE_SHIFT).tolist()
         return [pa for pa in found if not (pti and pa & PAGE_SIZE)]
@@ -276,8 +277,8 @@ class Machine:
         if not wanted & np.uint64(1):
             return []
         found: list[int] = []
-        for frames, words in self._scanned(level.entry_bytes):
-            rows = words.reshape(-1, level.entries)
+        for frames, pages in self.memory.scan():
+            rows = pages.view("<u8").reshape(-1, level.entries)
             same = np.flatnonzero((rows[:, -1] & COMPARED_IN_COPIES) == wanted)
             lower = rows[same, :-1]
             there = (lower & np.uint64(1)) != 0
@@ -288,15 +289,6 @@ class Machine:
             found += ((frames[good // each] << PAGE_SHIFT) + good % each * size).tolist()
         return found
 
-    def _scanned(
-        self, entry_bytes: int
-    ) -> Iterator[tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]]:
-        """All frames of the dump with their words, some at a time."""
-        for start, number in self.memory.known_frames():
-            for frame in range(start, start + number, _SCANNED):
-                frames = np.arange(frame, min(frame + _SCANNED, start + number))
-                yield frames, self.memory.entries(frames, entry_bytes)
-
 
 def _parsed(vmcoreinfo: str) -> dict[str, str]:
     lines = (line.partition("=") for line in vmcoreinfo.splitlines())
@@ -305,14 +297,16 @@ def _parsed(vmcoreinfo: str) -> dict[str, str]:
 
 def _scanned_vmcoreinfo(memory: Memory) -> str:
     """VMCOREINFO as it lies in the memory of a kernel: one page of text."""
-    for first, number in memory.known_frames():
-        for frame in range(first, first + number):
-            page = memory.page(frame)
-            if page is not None and b"SYMBOL(swapper_pg_dir)=" in page:
-                start = page.find(b"OSRELEASE=")
-                text = page[start:].split(b"\0")[0] if start >= 0 else b""
-                if re.match(rb"OSRELEASE=[\x20-\x7e]+\n", text):
-                    return text.decode("ascii", "replace")
+    for _, pages in memory.scan():
+        data = pages.tobytes()
+        at = data.find(_IN_VMCOREINFO)
+        while at >= 0:
+            start = at & -PAGE_SIZE
+            page = data[start : start + PAGE_SIZE]
+            text = page[max(page.find(b"OSRELEASE="), 0) :].split(b"\0")[0]
+            if re.match(rb"OSRELEASE=[\x20-\x7e]+\n", text):
+                return text.decode("ascii", "replace")
+            at = data.find(_IN_VMCOREINFO, start + PAGE_SIZE)
     return ""
 
 
