@@ -164,6 +164,7 @@ def _broken(known: Sequence[Defect]) -> tuple[list[str], list[str]]:
         return ["", "  no counterexample is in the ledger"], []
     first, *others = known
     steps = counted(len(first.story), "step")
+<<<<<<< HEAD
     told = f"smallest counterexample: {first.id} [{first.confidence}] {first.title}"
     return [
         "",
@@ -171,6 +172,17 @@ def _broken(known: Sequence[Defect]) -> tuple[list[str], list[str]]:
         *fold(f"{first.buggy} breaks {first.property} in {steps}:", "    "),
         *fold(", ".join(first.story), "      "),
     ], [_short(f"    {d.id:10} {counted(len(d.story), 'step'):8}  {d.title}") for d in others]
+=======
+    yield ""
+    yield from fold(f"smallest counterexample: {first.id} [{first.confidence}] {first.title}", "  ")
+    yield from fold(f"{first.buggy} breaks {first.property} in {steps}:", "    ")
+    yield from fold(", ".join(first.story), "      ")
+    wide = max((len(d.id) for d in others), default=0)
+    lines = [
+        _short(f"    {d.id:{wide}}  {counted(len(d.story), 'step'):8}  {d.title}") for d in others
+    ]
+    yield from _cut(lines, max(3, room - 8))
+>>>>>>> main
 
 
 def _cut(lines: list[str], most: int) -> list[str]:

@@ -32,6 +32,7 @@ from .systems import fields, system_data, texts
 from .trees import Malformed, tree_text
 
 ENGINE = ("mapproof", "python-sat")  # packages
+SEARCH = ("check", "findings", "recall", "sat", "search")  # modules beside the readings
 
 
 @dataclass(frozen=True)
@@ -179,9 +180,11 @@ def question(
 
 @cache
 def engine() -> list[str]:
-    """What searches for runs, and in which version: packages, and the source of this one."""
-    folders = (Path(__file__).parent, *map(Path, language.__path__))
+    """What says that a run is a shortest one, and in which version: packages and sources."""
+    here = Path(__file__).parent
+    own = [here / f"{name}.py" for name in SEARCH]
+    readings = (path for folder in language.__path__ for path in Path(folder).glob("*.py"))
     source = hashlib.sha256()
-    for path in sorted(p for folder in folders for p in folder.glob("*.py")):
+    for path in (*own, *sorted(readings)):
         source.update(path.read_bytes())
     return [*(f"{name} {version(name)}" for name in ENGINE), source.hexdigest()]
