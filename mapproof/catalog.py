@@ -69,13 +69,21 @@ class Catalog:
         homes = {c.__module__ for c in design.state.__mro__ if issubclass(c, State)} - {
             State.__module__
         }
-        stems = "|".join(re.escape(home.rpartition(".")[2]) for home in homes)
-        folder = resources.files(LIBRARY)
+        stems = {home.rpartition(".")[2] for home in homes}
         found: list[Property[Any]] = []
+        for name, words in self._library_words.items():
+            if not words or stems & words:
+                found += _properties_in(import_module(name))
+        return found
+
+    @cached_property
+    def _library_words(self) -> dict[str, frozenset[str]]:
+        """The words of each module of the library; none where its source is not at hand."""
+        folder, found = resources.files(LIBRARY), dict[str, frozenset[str]]()
         for name in _submodules(LIBRARY):
             source = folder / f"{name.rpartition('.')[2]}.py"
-            if not source.is_file() or re.search(rf"\b({stems})\b", source.read_text("utf-8")):
-                found += _properties_in(import_module(name))
+            text = source.read_text("utf-8") if source.is_file() else ""
+            found[name] = frozenset(re.findall(r"\w+", text))
         return found
 
     def design_named(self, name: str) -> Design[Any]:
