@@ -1,7 +1,7 @@
 """Systems in one screen each: what it does, kernel functions, invariants, how it was broken.
 
 A system is a file of ``model/operations``, a family of such files that begin alike (``pti`` is
-pti_clone, pti_upper and so on), or a part of a design that composes several.
+pti_clone, pti_upper and so on), or else a part of a design that composes several.
 """
 
 from __future__ import annotations
@@ -30,13 +30,14 @@ _FILES, _MORE, _KERNEL, _DESIGNS, _COSTS, _DEFECTS = 6, 5, 5, 4, 6, 3
 
 @dataclass
 class System:
-    """What belongs together: the modules of operations, and what is known of them."""
+    """What belongs together: the modules of operations, or the parts, and what is known of them."""
 
     name: str
     doc: str
     modules: list[str]
     designs: list[Design[Any]] = field(default_factory=list[Design[Any]])
     parts: list[Part] = field(default_factory=list[Part])
+    composed: list[Design[Any]] = field(default_factory=list[Design[Any]])
 
     @property
     def kernel(self) -> list[str]:
@@ -73,6 +74,9 @@ class System:
         """Rows of the ledger about its designs, the shortest story first."""
         names = {design.name for design in self.designs}
         rows = [d for d in defects().values() if names & {d.buggy, d.fixed}]
+        if self.parts:
+            own = {claim.name for part in self.parts for claim in part.claims}
+            rows = [d for d in rows if d.property in own]
         return sorted(rows, key=lambda d: len(d.story))
 
 
@@ -100,19 +104,16 @@ def _system(catalog: Catalog, name: str) -> System | None:
     stem = name.lower().replace("-", "_")
     every = catalog.designs.values()
     having = [d for d in every if any(p.name == name for p in d.parts)]
-    if having:
-        parts = [part for design in having for part in design.parts if part.name == name]
-        doc = next((p.doc for p in parts if p.doc), "")
-        modules = [m for m in _modules() if _stem(m) == stem]
-        return System(name, doc or "".join(map(_doc, modules)), modules, having, parts)
+    parts = [part for design in having for part in design.parts if part.name == name]
+    doc = next((p.doc for p in parts if p.doc), "")
     modules = [m for m in _modules() if _stem(m) == stem or _stem(m).startswith(f"{stem}_")]
-    if not modules:
-        return None
-    using = [d for d in every if any(module in modules for module, _ in _steps(d, []))]
-    # Others may have an operation of these modules in a machine of their own.
-    designs = [d for d in using if d.state.__module__ in modules] or using
-    own = [m for m in modules if _stem(m) == stem]
-    return System(name, _doc(own[0]) if own else "", modules, designs)
+    if modules:
+        using = [d for d in every if any(module in modules for module, _ in _steps(d, []))]
+        # Others may have an operation of these modules in a machine of their own.
+        designs = [d for d in using if d.state.__module__ in modules] or using
+        own = next((_doc(m) for m in modules if _stem(m) == stem), doc)
+        return System(name, own, modules, designs, composed=having)
+    return System(name, doc, [], having, parts) if having else None
 
 
 def _steps(design: Design[Any], parts: Sequence[Part]) -> Iterator[tuple[str, str]]:
@@ -144,6 +145,8 @@ def _told(system: System, library: Iterable[Property[Any]]) -> Iterator[str]:
     if system.designs:
         listed = ", ".join(design.name for design in system.designs)
         lines += ["", *_cut(fold(listed, "  designs "), _DESIGNS)]
+    if system.composed:
+        lines += fold(", ".join(design.name for design in system.composed), "  part of ")
     costly = [line for cost in costs.of(system.modules) for line in fold(cost, "    ", "      ")]
     if costly:
         costly = ["", "  costs, at most", *_cut(costly, _COSTS)]
@@ -164,25 +167,14 @@ def _broken(known: Sequence[Defect]) -> tuple[list[str], list[str]]:
         return ["", "  no counterexample is in the ledger"], []
     first, *others = known
     steps = counted(len(first.story), "step")
-<<<<<<< HEAD
     told = f"smallest counterexample: {first.id} [{first.confidence}] {first.title}"
+    wide = max((len(d.id) for d in others), default=0)
     return [
         "",
         *fold(told, "  "),
         *fold(f"{first.buggy} breaks {first.property} in {steps}:", "    "),
         *fold(", ".join(first.story), "      "),
-    ], [_short(f"    {d.id:10} {counted(len(d.story), 'step'):8}  {d.title}") for d in others]
-=======
-    yield ""
-    yield from fold(f"smallest counterexample: {first.id} [{first.confidence}] {first.title}", "  ")
-    yield from fold(f"{first.buggy} breaks {first.property} in {steps}:", "    ")
-    yield from fold(", ".join(first.story), "      ")
-    wide = max((len(d.id) for d in others), default=0)
-    lines = [
-        _short(f"    {d.id:{wide}}  {counted(len(d.story), 'step'):8}  {d.title}") for d in others
-    ]
-    yield from _cut(lines, max(3, room - 8))
->>>>>>> main
+    ], [_short(f"    {d.id:{wide}}  {counted(len(d.story), 'step'):8}  {d.title}") for d in others]
 
 
 def _cut(lines: list[str], most: int) -> list[str]:

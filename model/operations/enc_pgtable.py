@@ -376,11 +376,6 @@ def set_memory_enc_on(platform: Platform) -> Procedure:
     return procedure
 
 
-def nothing(name: str, doc: str) -> Callback:
-    """A callback that a platform does not have."""
-    return Callback(name, doc)
-
-
 # Whatever the platform, the positions are these.
 set_memory_enc = set_memory_enc_on(
     Platform(
