@@ -29,7 +29,7 @@ from mapproof.properties import (
 
 @dataclass(frozen=True)
 class Cost:
-    """``quantity`` at most ``most`` times, for ``what``: so many ``steps`` has the run of ``reached``."""
+    """``quantity`` at most ``most`` times, for ``what``: as many ``steps`` as the run of ``reached``."""
 
     quantity: str
     what: str
