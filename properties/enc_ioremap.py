@@ -30,6 +30,16 @@ def mappings_of_a_range_agree(s: EncIoremap, via: Via, other: Via, r: Range) -> 
     return both.implies(s.leaf[via, r] == s.leaf[other, r])
 
 
+@always
+def users_map_what_the_kernel_maps(s: EncIoremap, r: Range) -> Bool:
+    """What a user maps is persistent memory that has a memremap_pages(); setup_data and persistent
+    memory are not in ioremap()'s area."""
+    user = (s.kind[r] == Kind.PMEM) & s.leaf[Via.DEVMAP, r].is_some
+    setup = (s.kind[r] == Kind.SETUP_DATA) | (s.kind[r] == Kind.SETUP_DATA_END)
+    memory = setup | (s.kind[r] == Kind.PMEM)
+    return s.leaf[Via.DAX, r].is_some.implies(user) & (s.leaf[Via.IOREMAP, r].is_none | ~memory)
+
+
 @step
 def mappings_keep_their_key(old: EncIoremap, new: EncIoremap, via: Via, r: Range) -> Bool:
     """While a range is mapped, its key does not change."""

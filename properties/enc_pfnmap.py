@@ -11,9 +11,9 @@ Not covered: large pages, migration, NUMA hints, pages whose key changes while a
 
 from __future__ import annotations
 
-from mapproof.model.language import Bool, always, some, sometimes, step
+from mapproof.model.language import Bool, always, exists, some, sometimes, step
 from mapproof.model.machine.sorts import Cpu
-from mapproof.model.operations.enc_pfnmap import EncPfnMap, Vendor, Vma, mprotect
+from mapproof.model.operations.enc_pfnmap import FLUSH, EncPfnMap, Vendor, Vma, mprotect
 from mapproof.model.operations.enc_pgtable import Key
 
 
@@ -48,11 +48,46 @@ def protections_change_of_what_exists(s: EncPfnMap, v: Vma) -> Bool:
     return mprotect.idle(s, v) | s.alive[v]
 
 
+@always
+def rights_follow_mprotect(s: EncPfnMap, cpu: Cpu, v: Vma) -> Bool:
+    """When mprotect() has returned, leaf and TLBs allow what it says, and no more."""
+    mapped = mprotect.idle(s, v) & s.leaf[v].is_some
+    cached = (s.tlb[cpu, v].is_some & s.tlb_rights[cpu, v]).implies(s.rights[v])
+    return mapped.implies((s.rights[v] == s.writable[v]) & cached)
+
+
+@always
+def leaves_change_after_the_protection(s: EncPfnMap, v: Vma) -> Bool:
+    """When every CPU is about to flush, the leaf allows what mprotect() says."""
+    return mprotect.at(s, v, FLUSH).implies(s.rights[v] == s.writable[v])
+
+
 @step
 def mprotect_changes_rights_only(old: EncPfnMap, new: EncPfnMap, v: Vma) -> Bool:
     """While mprotect() is at it, the bit of a VMA does not change, nor that of its leaf."""
     at_it = ~(mprotect.idle(old, v) & mprotect.idle(new, v))
     return at_it.implies((old.prot[v] == new.prot[v]) & (old.leaf[v] == new.leaf[v]))
+
+
+@step
+def mappings_begin_as_new_or_like_another(old: EncPfnMap, new: EncPfnMap, v: Vma) -> Bool:
+    """A VMA is a driver's, writable and without a leaf, or as its parent was."""
+    fresh = new.writable[v] & new.leaf[v].is_none & ~new.copied[v]
+
+    def parent(w: Vma) -> Bool:
+        same = (new.writable[v] == old.writable[w]) & (new.leaf[v] == old.leaf[w])
+        kind = (new.is_private[v] == old.is_private[w]) & (new.copied[v] == old.copied[w])
+        return old.alive[w] & same & kind & (new.prot[v] == old.prot[w])
+
+    begins = ~old.alive[v] & new.alive[v]
+    return begins.implies(fresh | exists(Vma, parent))
+
+
+@step
+def only_writes_make_copies(old: EncPfnMap, new: EncPfnMap, v: Vma) -> Bool:
+    """A page is copied when its user may write to it."""
+    copied = old.alive[v] & ~old.copied[v] & new.copied[v]
+    return copied.implies(old.writable[v])
 
 
 @step
@@ -76,6 +111,12 @@ def a_child_has_a_shared_page(s: EncPfnMap, v: Vma, w: Vma) -> Bool:
     """Two processes have a shared page mapped; one cannot write it."""
     both = (s.leaf[v] == some(Key.SHARED)) & (s.leaf[w] == some(Key.SHARED))
     return (v != w) & both & s.writable[v] & ~s.writable[w]
+
+
+@sometimes
+def a_shared_mapping_has_no_leaf_yet(s: EncPfnMap, v: Vma) -> Bool:
+    """A mapping that is not private waits for its first fault."""
+    return s.alive[v] & s.leaf[v].is_none & ~s.is_private[v]
 
 
 @sometimes

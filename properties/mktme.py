@@ -49,6 +49,14 @@ def leaves_have_the_keyid(s: Mktme, v: Vma, f: Frame) -> Bool:
 
 
 @always
+def mapped_pages_are_readable(s: Mktme, v: Vma, f: Frame) -> Bool:
+    """What a user's page has was written with its KeyID: in a cache, or in memory."""
+    written = s.dirty[f, s.keyid[f]] | (s.memory[f] == s.keyid[f])
+    cleared = (s.pte[v] == some(f)) | (fault.at(s, v, SET_PTE) & (s.walk.page[v] == f))
+    return cleared.implies(written)
+
+
+@always
 def other_pages_have_keyid_zero(s: Mktme, f: Frame) -> Bool:
     """A page that is free, or the kernel's own, has KeyID 0."""
     return (s.use[f] == Use.ANON) | (s.keyid[f] == s.zero[()])
@@ -119,9 +127,10 @@ def keys_in_use_are_not_programmed(old: Mktme, new: Mktme, v: Vma, f: Frame, k: 
 
 @step
 def lines_go_to_memory(old: Mktme, new: Mktme, f: Frame, k: KeyId) -> Bool:
-    """A dirty line goes by way of memory."""
+    """A dirty line goes by way of memory; what comes to memory is no longer dirty."""
     gone = old.dirty[f, k] & ~new.dirty[f, k]
-    return gone.implies(new.memory[f] == k)
+    came = (old.memory[f] != k) & (new.memory[f] == k)
+    return gone.implies(new.memory[f] == k) & came.implies(~new.dirty[f, k])
 
 
 @step
@@ -150,6 +159,20 @@ def a_line_waits_for_the_flush(s: Mktme, v: Vma) -> Bool:
     """A page becomes an encrypted VMA's while a line of KeyID 0 is dirty."""
     f = s.walk.page[v]
     return fault.at(s, v, PREP) & (s.vma_keyid[v] != s.zero[()]) & s.dirty[f, s.zero[()]]
+
+
+@sometimes
+def the_kernel_has_a_page_of_its_own(s: Mktme, v: Vma, f: Frame) -> Bool:
+    """A page of the kernel's has a dirty line, and an encrypted VMA has none yet."""
+    own = (s.use[f] == Use.KERNEL) & s.dirty[f, s.zero[()]]
+    return own & rests(s, v) & (s.vma_keyid[v] != s.zero[()])
+
+
+@sometimes
+def a_page_is_written_after_it_was_cleared(s: Mktme, v: Vma, f: Frame) -> Bool:
+    """A user's page is in memory as it was cleared, and newer in a cache."""
+    own = (s.pte[v] == some(f)) & (s.keyid[f] != s.zero[()])
+    return own & (s.memory[f] == s.keyid[f]) & s.dirty[f, s.keyid[f]]
 
 
 @sometimes

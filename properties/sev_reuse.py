@@ -15,7 +15,7 @@ Not covered: clean lines; several guests; CLFLUSH and VM_PAGE_FLUSH of one page,
 
 from __future__ import annotations
 
-from mapproof.model.language import Bool, always, sometimes, step
+from mapproof.model.language import Bool, always, ite, sometimes, step
 from mapproof.model.machine.sorts import Frame
 from mapproof.model.operations.enc_pgtable import Rounds
 from mapproof.model.operations.sev_reuse import (
@@ -81,6 +81,19 @@ def guests_write_to_their_pages(old: SevReuse, new: SevReuse, f: Frame) -> Bool:
     return came.implies(theirs)
 
 
+@step
+def lines_go_by_way_of_memory(old: SevReuse, new: SevReuse, f: Frame, alias: Alias) -> Bool:
+    """A dirty line that goes is in memory, unless a device has written there instead; what comes to
+    memory from a cache, or from a device, is no longer dirty there."""
+    writer = ite(alias == Alias.HOST, Writer.HOST, Writer.GUEST)
+    device = (alias == Alias.HOST) & (old.use[f] == Use.DEVICE) & (new.memory[f] == Writer.DEVICE)
+    gone = old.dirty[f, alias] & ~new.dirty[f, alias]
+    came = old.memory[f] != new.memory[f]
+    clean = (new.memory[f] == writer) | ((alias == Alias.HOST) & (new.memory[f] == Writer.DEVICE))
+    kept = gone.implies((new.memory[f] == writer) | device)
+    return kept & (came & clean).implies(~new.dirty[f, alias])
+
+
 @always
 def reclaiming_costs_a_flush(s: SevReuse, f: Frame) -> Bool:
     """The cost: a page that is taken back is flushed once, also where the keys are coherent."""
@@ -108,6 +121,12 @@ def a_device_writes_to_a_page_of_a_guest(s: SevReuse, f: Frame) -> Bool:
     """A page that was the guest's is a device's, which has written to it, on a coherent processor."""
     reused = s.guest_at_boot[f] & (s.use[f] == Use.DEVICE)
     return reused & (s.memory[f] == Writer.DEVICE) & s.coherent[()]
+
+
+@sometimes
+def a_device_gives_a_page_back(s: SevReuse, f: Frame) -> Bool:
+    """A page of the host has what a device wrote."""
+    return (s.use[f] == Use.HOST) & (s.memory[f] == Writer.DEVICE)
 
 
 @sometimes

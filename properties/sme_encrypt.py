@@ -113,6 +113,24 @@ def copied_pages_stay_copied(old: SmeEncrypt, new: SmeEncrypt, a: Area, f: Frame
     return stays & (old.leaf[f] == Key.PRIVATE).implies(new.leaf[f] == Key.PRIVATE)
 
 
+@step
+def what_is_read_is_cached(old: SmeEncrypt, new: SmeEncrypt, a: Area, w: Word) -> Bool:
+    """What goes to the buffer is in the cache without the key, as it was loaded."""
+    f = old.copy.page[a]
+    first = sme_encrypt_execute.at(old, a, READ_FIRST) & ~sme_encrypt_execute.at(new, a, READ_FIRST)
+    second = sme_encrypt_execute.at(old, a, READ_SECOND)
+    second &= ~sme_encrypt_execute.at(new, a, READ_SECOND)
+    here = (new.line[f, Key.SHARED] != Line.NONE) & new.cached[f, Key.SHARED, w]
+    return (first | second).implies(here)
+
+
+@sometimes
+def noise_is_cached_with_the_key(s: SmeEncrypt, a: Area, f: Frame) -> Bool:
+    """Before a page is written, speculation has brought in noise by the alias with the key."""
+    noise = (s.line[f, Key.PRIVATE] == Line.CLEAN) & ~s.cached[f, Key.PRIVATE, Word.FIRST]
+    return noise & sme_encrypt_execute.at(s, a, WRITE_FIRST) & (s.copy.page[a] == f)
+
+
 @sometimes
 def an_area_is_encrypted(s: SmeEncrypt, a: Area, f: Frame) -> Bool:
     """A page that the boot loader left in a cache is mapped with the key, and in memory with it."""

@@ -84,6 +84,15 @@ def test_a_pae_dump_has_the_roots_that_cpus_run_on(tmp_path: Path) -> None:
     assert processes(found) <= processes(image)
 
 
+@pytest.mark.parametrize("said", ["vmcoreinfo", "registers"])
+def test_a_kdump_of_qemu_says_x86_64_of_any_kernel(said: str, tmp_path: Path) -> None:
+    image = image_of("i386_pae_pti")
+    data = dumps.kdump(image, info=said == "vmcoreinfo")
+    found = read_image(written(tmp_path, data))
+    assert found.geometry is image.geometry
+    assert {cpu["cr3"] & ~0x1FFF for cpu in image.header["cpus"]} <= processes(found)
+
+
 def test_a_pae_dump_without_isolation_has_every_process(tmp_path: Path) -> None:
     """Tables of 32 bytes, on no list; the one that boots other CPUs is not taken for a process's."""
     image = read_image(SNAPSHOTS / "i386_pae_nopti.ptsnap.xz")

@@ -57,14 +57,14 @@ class Memory(TablePages, ABC):
 
     def read(self, pa: int, size: int) -> bytes | None:
         """Bytes of physical memory, None if not all of them are there."""
-        found = b""
+        pages = []
         for frame in range(pa >> PAGE_SHIFT, (pa + size - 1 >> PAGE_SHIFT) + 1):
             page = self.page(frame)
             if page is None:
                 return None
-            found += page
+            pages.append(page)
         start = pa & PAGE_SIZE - 1
-        return found[start : start + size]
+        return b"".join(pages)[start : start + size]
 
 
 class FileMemory(Memory):

@@ -9,10 +9,10 @@ from pathlib import Path
 
 from . import elf, kdump
 from .elf import Dump
+from .extraction import image_of
 from .image import BadSnapshot, Image
 from .memory import FileMemory
 from .ptsnap import read_ptsnap
-from .roots import image_of
 
 _CR = re.compile(r"\bCR([34])\s*[=:]\s*(?:0x)?([0-9a-fA-F]{1,16})\b")
 _MOST_REGISTERS = 1 << 20  # bytes

@@ -97,8 +97,9 @@ def boot(s: EncIoremap) -> Step:
     kernel="mm/vmalloc.c: vunmap(); mm/memremap.c: memunmap_pages(); mm/memory.c: zap_pte_range()"
 )
 def unmap(s: EncIoremap, via: Via, r: Range) -> Step:
-    """A mapping goes, with what TLBs have of it."""
-    return Step(when=s.leaf[via, r].is_some, then=[s.leaf.set((via, r), NONE)])
+    """A mapping goes, with what TLBs have of it; that of persistent memory after its users'."""
+    used = (via == Via.DEVMAP) & s.leaf[Via.DAX, r].is_some
+    return Step(when=s.leaf[via, r].is_some & ~used, then=[s.leaf.set((via, r), NONE)])
 
 
 def _ioremap(s: EncIoremap, r: Range, *, knows_reserved: bool) -> Step:
@@ -114,7 +115,8 @@ def _ioremap(s: EncIoremap, r: Range, *, knows_reserved: bool) -> Step:
 @operation(kernel="arch/x86/mm/ioremap.c: __ioremap_check_encrypted(), __ioremap_check_other()")
 def ioremap(s: EncIoremap, r: Range) -> Step:
     """With the key in a guest, if the resource tree has a description, or the EFI map says that it is
-    runtime data, or boot data that is kept; setup_data is RAM, and refused."""
+    runtime data, or boot data that is kept; setup_data is RAM, and refused, and nobody asks for
+    persistent memory."""
     return _ioremap(s, r, knows_reserved=True)
 
 

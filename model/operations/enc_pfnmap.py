@@ -44,7 +44,8 @@ class EncPfnMap(State):
     """vendor: of the guest.  contents: the key of the page that the driver would map in this VMA.
     alive: the VMA exists.  is_private: writes to it get copies (is_cow_mapping()).  prot: the bit in
     vm_page_prot.  leaf: that in the leaf, if there is one.  copied: the leaf is of a copy, a page of the
-    user's own.  writable: what mprotect() says.  tlb: the bit as CPUs have cached it."""
+    user's own.  writable: what mprotect() says; rights: what the leaf says of that.  tlb, tlb_rights:
+    the leaf as CPUs have cached it."""
 
     vendor: Fun[tuple[()], Vendor]
     contents: Fun[Vma, Key]
@@ -54,7 +55,9 @@ class EncPfnMap(State):
     leaf: Map[Vma, Opt[Key]]
     copied: Map[Vma, Bool]
     writable: Map[Vma, Bool]
+    rights: Map[Vma, Bool]
     tlb: Map[tuple[Cpu, Vma], Opt[Key]]
+    tlb_rights: Map[tuple[Cpu, Vma], Bool]
 
     def key(self, v: Vma) -> Key:
         """The key of the page that a leaf of the VMA is of."""
@@ -72,6 +75,7 @@ def boot(s: EncPfnMap) -> Step:
             s.leaf.fill(lambda v: NONE),
             s.copied.fill(lambda v: FALSE),
             s.writable.fill(lambda v: FALSE),
+            s.rights.fill(lambda v: FALSE),
             s.tlb.fill(lambda cpu, v: NONE),
         ],
     )
@@ -80,7 +84,10 @@ def boot(s: EncPfnMap) -> Step:
 @operation(kernel="Intel SDM vol. 3, section 4.10.2: caching of translations")
 def fill_tlb(s: EncPfnMap, cpu: Cpu, v: Vma) -> Step:
     """A CPU caches a translation, with its bit."""
-    return Step(when=s.leaf[v].is_some, then=[s.tlb.set((cpu, v), s.leaf[v])])
+    return Step(
+        when=s.leaf[v].is_some,
+        then=[s.tlb.set((cpu, v), s.leaf[v]), s.tlb_rights.set((cpu, v), s.rights[v])],
+    )
 
 
 @operation(kernel="kernel/dma/direct.c: dma_direct_mmap(), dma_pgprot(), pgprot_decrypted()")
@@ -113,7 +120,7 @@ def insert_pfn(s: EncPfnMap, v: Vma) -> Step:
     """The leaf of the driver's page, with vm_page_prot."""
     return Step(
         when=s.alive[v] & s.leaf[v].is_none & mprotect.idle(s, v),
-        then=[s.leaf.set(v, some(s.prot[v]))],
+        then=[s.leaf.set(v, some(s.prot[v])), s.rights.set(v, s.writable[v])],
     )
 
 
@@ -156,6 +163,7 @@ def _fork(s: EncPfnMap, v: Vma, parent: Vma, key: Opt[Key]) -> Step:
             s.writable.set(v, s.writable[parent]),
             s.prot.set(v, s.prot[parent]),
             s.copied.set(v, s.copied[parent]),
+            s.rights.set(v, s.rights[parent]),
             s.leaf.set(v, key),
         ],
     )
@@ -216,7 +224,13 @@ def _mprotect(*, mask_has_cc: bool) -> Procedure:
         """pte_modify(), where there is a leaf."""
         old = s.leaf[v]
         kept = some(_modify(s, old.value, mask_has_cc=mask_has_cc))
-        return Step(when=TRUE, then=[s.leaf.set(v, ite(old.is_some, kept, NONE))])
+        return Step(
+            when=TRUE,
+            then=[
+                s.leaf.set(v, ite(old.is_some, kept, NONE)),
+                s.rights.set(v, s.writable[v]),
+            ],
+        )
 
     @procedure.step
     def flush_tlb_range(s: EncPfnMap, v: Vma) -> Step:
@@ -228,5 +242,7 @@ def _mprotect(*, mask_has_cc: bool) -> Procedure:
 
 
 mprotect = _mprotect(mask_has_cc=True)
+SET_PROT, CHANGE, FLUSH = mprotect.steps
+
 # S-03: the shared bit of TDX was not in _PAGE_CHG_MASK.
 mprotect_of_amd = _mprotect(mask_has_cc=False)

@@ -100,6 +100,7 @@ def boot(s: Mktme) -> Step:
             s.memory.fill(lambda f: s.zero[()]),
             s.vma_keyid.fill(lambda v: s.zero[()]),
             s.pte.fill(lambda v: NONE),
+            s.programmed.fill(lambda k: FALSE),
         ],
     )
 

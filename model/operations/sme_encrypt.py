@@ -163,7 +163,7 @@ def _execute(*, flushes: bool = True, buffered: bool = True) -> Procedure:
             return s.line[f, k] == Line.DIRTY
 
         return Step(
-            when=forall(Frame, lambda f: ~writes(f, shared) | ~writes(f, private)),
+            when=TRUE,
             then=[
                 s.key.fill(
                     lambda f: ite(

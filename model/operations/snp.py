@@ -98,6 +98,7 @@ def _never(s: Snp, f: Frame) -> Bool:
 
 SNP = Platform(
     state=Snp,
+    kernel="arch/x86/kernel/sev.c: snp_set_memory_shared(), snp_set_memory_private(), pvalidate_pages()",
     cache_flush=_never,
     prepare=Callback(
         "pvalidate_rescind",

@@ -124,6 +124,7 @@ def _never(s: Tdx, f: Frame) -> Bool:
 
 TDX = Platform(
     state=Tdx,
+    kernel="arch/x86/coco/tdx/tdx.c: tdx_enc_status_change_prepare(), tdx_enc_status_change_finish()",
     tlb_flush=to_shared,
     prepare=Callback(
         "map_gpa_private",
