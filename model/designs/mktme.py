@@ -55,12 +55,20 @@ mktme_programmed_in_use = mktme.replacing(
 )
 
 # As its second version was to have it: cheaper for encrypted pages, and what that takes.
-KEPT = {op.alloc_pages: op.alloc_pages_prepared, op.mktme_key_program: op.mktme_key_program_flushed}
 mktme_kept = Design(
     name="mktme-kept",
     state=MktmeKept,
     init=op.boot,
-    operations=[KEPT.get(operation, operation) for operation in op.OPERATIONS],
+    operations=[
+        op.evict,
+        op.alloc_pages_prepared,
+        op.free_pages,
+        op.kernel_store,
+        op.user_store,
+        op.store_by_direct_map,
+        op.encrypt_mprotect,
+        op.mktme_key_program_flushed,
+    ],
     procedures=[op.fault, op.zap_keeping_keyid],
     scope={KeyId: 2, Frame: 1, Vma: 1},
     doc="""MKTME, where free pages keep their KeyID: whoever gets a page flushes it if its KeyID changes,
