@@ -20,6 +20,7 @@ from mapproof.model.operations.guest_secret import (
     RESTORE,
     Gpa,
     GuestSecret,
+    GuestSecretOfKernel,
     GuestSecretOfKvm,
     discard,
     kvm_mmu_page_fault,
@@ -136,6 +137,12 @@ def flushes_are_waited_for(s: GuestSecret, t: Task, cpu: Cpu) -> Bool:
     """Who has asked CPUs to flush goes on when they have answered."""
     fault = s.fault.waits_for[t, cpu].implies(kvm_mmu_page_fault.at(s, t, MAP))
     return fault & s.discard.waits_for[t, cpu].implies(discard.at(s, t, CLEAR))
+
+
+@always
+def faults_flush_nothing(s: GuestSecretOfKernel, t: Task, cpu: Cpu) -> Bool:
+    """The cost: if the kernel can see the guest's memory, no fault has a CPU flush."""
+    return ~s.fault.waits_for[t, cpu]
 
 
 @step

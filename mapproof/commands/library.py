@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 @click.argument(
     "kind",
     required=False,
-    type=click.Choice(["designs", "properties", "operations", "defects", "systems"]),
+    type=click.Choice(["designs", "properties", "operations", "defects", "systems", "costs"]),
 )
 def list_(kind: str | None) -> int:
-    """List the built-in designs, properties, operations and systems, and the ledger of defects."""
+    """List the built-in designs, properties, operations, systems and costs, and the ledger."""
     from ..explain import KINDS, listing
 
     click.echo(listing(Catalog(), (kind,) if kind else KINDS))

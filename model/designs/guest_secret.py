@@ -6,7 +6,7 @@ from ..language import Design
 from ..machine.sorts import Cpu, Frame, Mm, Task
 from ..operations import guest_secret as op
 from ..operations import secretmem as memory
-from ..operations.guest_secret import Gpa, GuestSecret, GuestSecretOfKvm
+from ..operations.guest_secret import Gpa, GuestSecretOfKernel, GuestSecretOfKvm
 
 OPERATIONS = (
     memory.fill_tlb,
@@ -39,7 +39,7 @@ ALONE = {Cpu: 1, Frame: 1, Mm: 1, Task: 1, Gpa: 1}
 # The mail leaves it open whether the kernel may see the page.
 guest_secret_kernel = guest_secret.but(
     name="guest-secret-kernel",
-    state=GuestSecret,
+    state=GuestSecretOfKernel,
     procedures=[op.kvm_mmu_page_fault_mapped, op.discard],
     doc="""guest-secret, but the kernel can see the page: it stays in the direct map, so a fault flushes
 nothing, and only the second level is flushed, at the end.""",

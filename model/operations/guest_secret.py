@@ -73,6 +73,10 @@ class GuestSecretOfKvm(GuestSecret):
     """The same, for claims that just KVM can see the guest's memory."""
 
 
+class GuestSecretOfKernel(GuestSecret):
+    """The same, for the claim about what it costs if the kernel can see the guest's memory."""
+
+
 @operation(kernel="virt/kvm/kvm_main.c: kvm_create_vm()")
 def boot(s: GuestSecret) -> Step:
     """The guest has no memory yet."""
