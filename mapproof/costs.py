@@ -29,7 +29,7 @@ from mapproof.properties import (
 
 @dataclass(frozen=True)
 class Cost:
-    """``most`` of ``quantity`` at most, for ``what``: that many ``steps`` has the run of ``reached``."""
+    """``quantity`` at most ``most`` times, for ``what``: as many ``steps`` as the run of ``reached``."""
 
     quantity: str
     what: str
@@ -39,7 +39,7 @@ class Cost:
     steps: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        return f"{self.most} {self.quantity}: {self.what}"
+        return f"{self.most} x {self.quantity}: {self.what}"
 
     @property
     def system(self) -> str:
@@ -52,11 +52,11 @@ class Cost:
         return [d.id for d in defects().values() if d.property == self.bound.name]
 
 
-FLUSHES = "flushes of all CPUs"
+FLUSH = "flush of all CPUs"
 
 COSTS = (
     Cost(
-        "leaves demoted",
+        "leaf demoted",
         "a change of one page (of 1 GiB, of 2 MiB)",
         2,
         direct_map_split.a_call_demotes_two_leaves_at_most,
@@ -64,14 +64,14 @@ COSTS = (
         ("change_page_attr.set_pud", "change_page_attr.set_pmd"),
     ),
     Cost(
-        "leaves demoted",
+        "leaf demoted",
         "a page that is put back",
         0,
         direct_map_split.restores_split_nothing,
         direct_map_split.a_page_comes_back,
     ),
     Cost(
-        FLUSHES,
+        FLUSH,
         "a fault of a secret file",
         1,
         secretmem.a_fault_flushes_at_most_once,
@@ -79,14 +79,14 @@ COSTS = (
         ("secretmem_fault.flush_tlb_kernel_range",),
     ),
     Cost(
-        FLUSHES,
+        FLUSH,
         "a fault that loses the race",
         0,
         secretmem.who_loses_the_race_has_not_flushed,
         secretmem.a_race_is_lost,
     ),
     Cost(
-        FLUSHES,
+        FLUSH,
         "a populate of any number of pages",
         1,
         map_exclusive_batch.a_populate_flushes_once,
@@ -94,56 +94,56 @@ COSTS = (
         ("populate.flush_tlb_kernel_range",),
     ),
     Cost(
-        FLUSHES,
+        FLUSH,
         "a fault, if the kernel can see the page",
         0,
         guest_secret.faults_flush_nothing,
         guest_secret.a_guest_has_a_secret,
     ),
     Cost(
-        FLUSHES,
+        FLUSH,
         "xpfo_kmap()",
         0,
         xpfo.flushes_are_waited_for,
         xpfo.a_page_is_kmapped_again,
     ),
     Cost(
-        FLUSHES,
+        FLUSH,
         "xpfo_kunmap(), if another task has the page kmapped",
         0,
         xpfo.only_the_last_kunmap_flushes,
         xpfo.a_kunmap_flushes_nothing,
     ),
     Cost(
-        "other CPUs that flush",
+        "other CPU that flushes",
         "an unmapping, a context switch",
         0,
         kmap_local.mappings_flush_one_cpu,
         kmap_local.a_thread_with_a_mapping_waits,
     ),
     Cost(
-        "flushes",
+        "flush",
         "a CPU that was not asked to",
         0,
         pkmap.cpus_flush_when_asked,
         pkmap.an_unused_slot_is_in_a_tlb,
     ),
     Cost(
-        "changes of IA32_PKRS",
+        "change of IA32_PKRS",
         "a bracket within a bracket",
         0,
         pks.the_first_opens_and_the_last_shuts,
         pks.a_thread_has_two_brackets,
     ),
     Cost(
-        "flushes of pages that have a device",
+        "flush of a page that has a device",
         "brackets, stray writes",
         0,
         pgmap.translations_go_by_request,
         pgmap.a_protected_page_is_used,
     ),
     Cost(
-        "flushes of pages that keep their key",
+        "flush of a page that keeps its key",
         "changes of rights",
         0,
         pkeys.translations_go_for_a_key,

@@ -2,8 +2,8 @@
 
 What it checks: a dirty line has the KeyID of its page; a leaf has it too; free pages, and the kernel's
 own, have KeyID 0; no key is programmed that a page or a dirty line has; a page of an encrypted VMA costs
-one flush of caches when it is allocated and one when it is freed, others none.  Invariant 5 of
-encryption.
+one flush of caches when it is allocated and one when it is freed, others none.  Where free pages keep
+their KeyID, a page costs one when its KeyID changes.  Invariant 5 of encryption.
 Why it matters: caches do not know that two KeyIDs are one page; a line that is late falls on newer data.
 Kernel precedent: none was merged; the comments in __prep_encrypted_page() as posted in 2019.
 Smallest counterexample: the kernel writes to a page, and it becomes an encrypted VMA's without a flush
@@ -26,7 +26,9 @@ from mapproof.model.operations.mktme import (
     RESET,
     SET_PTE,
     KeyId,
+    KeyIds,
     Mktme,
+    MktmeKept,
     Use,
     Vma,
     fault,
@@ -36,20 +38,20 @@ from mapproof.model.operations.mktme import (
 
 
 @always
-def dirty_lines_have_the_keyid(s: Mktme, f: Frame, k: KeyId) -> Bool:
+def dirty_lines_have_the_keyid(s: KeyIds, f: Frame, k: KeyId) -> Bool:
     """A dirty line of a page has its KeyID."""
     return s.dirty[f, k].implies(k == s.keyid[f])
 
 
 @always
-def leaves_have_the_keyid(s: Mktme, v: Vma, f: Frame) -> Bool:
+def leaves_have_the_keyid(s: KeyIds, v: Vma, f: Frame) -> Bool:
     """A leaf has the KeyID of its page, which is that of the VMA."""
     mapped = (s.use[f] == Use.ANON) & (s.leaf[v] == s.keyid[f]) & (s.leaf[v] == s.vma_keyid[v])
     return (s.pte[v] == some(f)).implies(mapped)
 
 
 @always
-def mapped_pages_are_readable(s: Mktme, v: Vma, f: Frame) -> Bool:
+def mapped_pages_are_readable(s: KeyIds, v: Vma, f: Frame) -> Bool:
     """What a user's page has was written with its KeyID: in a cache, or in memory."""
     written = s.dirty[f, s.keyid[f]] | (s.memory[f] == s.keyid[f])
     cleared = (s.pte[v] == some(f)) | (fault.at(s, v, SET_PTE) & (s.walk.page[v] == f))
@@ -57,13 +59,19 @@ def mapped_pages_are_readable(s: Mktme, v: Vma, f: Frame) -> Bool:
 
 
 @always
-def other_pages_have_keyid_zero(s: Mktme, f: Frame) -> Bool:
-    """A page that is free, or the kernel's own, has KeyID 0."""
-    return (s.use[f] == Use.ANON) | (s.keyid[f] == s.zero[()])
+def kernel_pages_have_keyid_zero(s: KeyIds, f: Frame) -> Bool:
+    """A page of the kernel's own has KeyID 0."""
+    return (s.use[f] == Use.KERNEL).implies(s.keyid[f] == s.zero[()])
 
 
 @always
-def pages_have_one_vma(s: Mktme, v: Vma, w: Vma, f: Frame) -> Bool:
+def free_pages_have_keyid_zero(s: Mktme, f: Frame) -> Bool:
+    """So has a free page."""
+    return (s.use[f] == Use.FREE).implies(s.keyid[f] == s.zero[()])
+
+
+@always
+def pages_have_one_vma(s: KeyIds, v: Vma, w: Vma, f: Frame) -> Bool:
     """A page is mapped, or on its way, in one VMA."""
     first = (s.pte[v] == some(f)) | (~rests(s, v) & (s.walk.page[v] == f))
     other = (s.pte[w] == some(f)) | (~rests(s, w) & (s.walk.page[w] == f))
@@ -71,7 +79,7 @@ def pages_have_one_vma(s: Mktme, v: Vma, w: Vma, f: Frame) -> Bool:
 
 
 @always
-def pages_are_allocated_on_their_way(s: Mktme, v: Vma) -> Bool:
+def pages_are_allocated_on_their_way(s: KeyIds, v: Vma) -> Bool:
     """A page that a fault prepares, or that is being freed, is not free; its VMA maps nothing and is in
     one call."""
     own = (s.use[s.walk.page[v]] == Use.ANON) & s.pte[v].is_none
@@ -91,12 +99,37 @@ def keyids_change_in_order(s: Mktme, v: Vma) -> Bool:
 
 
 @always
-def pages_are_flushed_before_the_keyid_changes(s: Mktme, v: Vma) -> Bool:
-    """When the KeyID of a page is about to change, no line of it is dirty."""
+def pages_are_flushed_before_the_keyid_changes(s: KeyIds, v: Vma) -> Bool:
+    """When a page is about to get the KeyID of a VMA, and had another, no line of it is dirty."""
     f = s.walk.page[v]
-    other = s.vma_keyid[v] != s.zero[()]
-    changes = (fault.at(s, v, PREP_LAST) | zap.at(s, v, RESET)) & other
+    changes = fault.at(s, v, PREP_LAST) & (s.keyid[f] != s.vma_keyid[v])
     return changes.implies(~s.dirty[f, s.keyid[f]])
+
+
+@always
+def pages_are_flushed_before_they_are_freed(s: Mktme, v: Vma) -> Bool:
+    """When a page is about to get KeyID 0 again, and had another, no line of it is dirty."""
+    f = s.walk.page[v]
+    changes = zap.at(s, v, RESET) & (s.keyid[f] != s.zero[()])
+    return changes.implies(~s.dirty[f, s.keyid[f]])
+
+
+@always
+def prepared_pages_have_the_keyid(s: KeyIds, v: Vma) -> Bool:
+    """A page that is cleared, and mapped next, has the KeyID of its VMA."""
+    late = fault.at(s, v, CLEAR) | fault.at(s, v, SET_PTE)
+    return late.implies(s.keyid[s.walk.page[v]] == s.vma_keyid[v])
+
+
+@always
+def a_change_of_keyid_costs_one_flush(s: MktmeKept, v: Vma) -> Bool:
+    """The cost: a page is flushed when it is allocated with another KeyID than it had, and never when it
+    is freed."""
+    changes = fault.at(s, v, PREP_LAST) & (s.keyid[s.walk.page[v]] != s.vma_keyid[v])
+    after = fault.at(s, v, CLEAR) | fault.at(s, v, SET_PTE)
+    once = s.walk.flushes[v] == Rounds.ONCE
+    none = s.walk.flushes[v] == Rounds.NONE
+    return rests(s, v) | ite(changes, once, none | (after & once))
 
 
 @always
@@ -109,24 +142,27 @@ def a_keyid_costs_one_flush_each_way(s: Mktme, v: Vma) -> Bool:
 
 
 @step
-def what_users_wrote_stays(old: Mktme, new: Mktme, v: Vma, f: Frame) -> Bool:
+def what_users_wrote_stays(old: KeyIds, new: KeyIds, v: Vma, f: Frame) -> Bool:
     """What memory has of a page that is mapped stays readable with its KeyID."""
     mapped = (old.pte[v] == some(f)) & (old.memory[f] == old.keyid[f])
     return mapped.implies(new.memory[f] == old.keyid[f])
 
 
 @step
-def keys_in_use_are_not_programmed(old: Mktme, new: Mktme, v: Vma, f: Frame, k: KeyId) -> Bool:
-    """A key that is programmed is that of no page that a VMA has, or that a fault or a zap is about, nor
-    of one that is free or the kernel's; and no dirty line of these has it."""
+def keys_in_use_are_not_programmed(old: KeyIds, new: KeyIds, v: Vma, f: Frame, k: KeyId) -> Bool:
+    """A key that is programmed is that of no page that a VMA has, or that a fault has prepared, nor of
+    the kernel's; and no dirty line of any page that is known has it."""
     programmed = old.programmed[k] != new.programmed[k]
+    fresh = fault.at(old, v, PREP) | fault.at(old, v, PREP_LAST)
     anon = (old.pte[v] == some(f)) | (~rests(old, v) & (old.walk.page[v] == f))
+    owned = (anon & ~fresh) | (old.use[f] == Use.KERNEL)
     known = anon | (old.use[f] != Use.ANON)
-    return (programmed & known).implies((old.keyid[f] != k) & ~old.dirty[f, k])
+    own = owned.implies(old.keyid[f] != k)
+    return programmed.implies(own & known.implies(~new.dirty[f, k]))
 
 
 @step
-def lines_go_to_memory(old: Mktme, new: Mktme, f: Frame, k: KeyId) -> Bool:
+def lines_go_to_memory(old: KeyIds, new: KeyIds, f: Frame, k: KeyId) -> Bool:
     """A dirty line goes by way of memory; what comes to memory is no longer dirty."""
     gone = old.dirty[f, k] & ~new.dirty[f, k]
     came = (old.memory[f] != k) & (new.memory[f] == k)
@@ -134,49 +170,49 @@ def lines_go_to_memory(old: Mktme, new: Mktme, f: Frame, k: KeyId) -> Bool:
 
 
 @step
-def vmas_change_when_they_rest(old: Mktme, new: Mktme, v: Vma) -> Bool:
+def vmas_change_when_they_rest(old: KeyIds, new: KeyIds, v: Vma) -> Bool:
     """A VMA gets another KeyID while no fault and no zap is about it, and with no page."""
     changed = old.vma_keyid[v] != new.vma_keyid[v]
     return changed.implies(rests(old, v) & old.pte[v].is_none)
 
 
 @sometimes
-def a_page_is_encrypted(s: Mktme, v: Vma, f: Frame) -> Bool:
+def a_page_is_encrypted(s: KeyIds, v: Vma, f: Frame) -> Bool:
     """A user's page has a KeyID of its own, and memory has what was written with it."""
     own = (s.pte[v] == some(f)) & (s.keyid[f] != s.zero[()])
     return own & (s.memory[f] == s.keyid[f])
 
 
 @sometimes
-def a_page_changes_its_keyid(s: Mktme, v: Vma, f: Frame) -> Bool:
+def a_page_changes_its_keyid(s: KeyIds, v: Vma, f: Frame) -> Bool:
     """A user's page with KeyID 0 has in memory what was written with another."""
     own = (s.pte[v] == some(f)) & (s.keyid[f] == s.zero[()])
     return own & (s.memory[f] != s.zero[()])
 
 
 @sometimes
-def a_line_waits_for_the_flush(s: Mktme, v: Vma) -> Bool:
+def a_line_waits_for_the_flush(s: KeyIds, v: Vma) -> Bool:
     """A page becomes an encrypted VMA's while a line of KeyID 0 is dirty."""
     f = s.walk.page[v]
     return fault.at(s, v, PREP) & (s.vma_keyid[v] != s.zero[()]) & s.dirty[f, s.zero[()]]
 
 
 @sometimes
-def the_kernel_has_a_page_of_its_own(s: Mktme, v: Vma, f: Frame) -> Bool:
+def the_kernel_has_a_page_of_its_own(s: KeyIds, v: Vma, f: Frame) -> Bool:
     """A page of the kernel's has a dirty line, and an encrypted VMA has none yet."""
     own = (s.use[f] == Use.KERNEL) & s.dirty[f, s.zero[()]]
     return own & rests(s, v) & (s.vma_keyid[v] != s.zero[()])
 
 
 @sometimes
-def a_page_is_written_after_it_was_cleared(s: Mktme, v: Vma, f: Frame) -> Bool:
+def a_page_is_written_after_it_was_cleared(s: KeyIds, v: Vma, f: Frame) -> Bool:
     """A user's page is in memory as it was cleared, and newer in a cache."""
     own = (s.pte[v] == some(f)) & (s.keyid[f] != s.zero[()])
     return own & (s.memory[f] == s.keyid[f]) & s.dirty[f, s.keyid[f]]
 
 
 @sometimes
-def a_key_is_programmed_again(s: Mktme, f: Frame, k: KeyId) -> Bool:
+def a_key_is_programmed_again(s: KeyIds, f: Frame, k: KeyId) -> Bool:
     """A key is programmed, and memory has what was written with it earlier."""
     written = (s.memory[f] == k) & (k != s.zero[()]) & (s.use[f] == Use.FREE)
     return written & s.programmed[k]

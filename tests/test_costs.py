@@ -43,7 +43,7 @@ def test_a_bound_is_proved_and_reached(cost: Cost) -> None:
 
 def test_costs_are_told() -> None:
     listed = unstyle(listing(CATALOG, ("costs",)))
-    assert "direct-map-split     2 leaves demoted: a change of one page" in listed
+    assert "direct-map-split     2 x leaf demoted: a change of one page" in listed
     said = unstyle(explanation(CATALOG, "secretmem"))
-    assert "1 flushes of all CPUs: a fault of a secret file" in said
+    assert "1 x flush of all CPUs: a fault of a secret file" in said
     assert "who_loses_the_race_has_not_flushed, broken by D-10-race" in said

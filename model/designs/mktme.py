@@ -5,7 +5,7 @@ from __future__ import annotations
 from ..language import Design
 from ..machine.sorts import Frame
 from ..operations import mktme as op
-from ..operations.mktme import KeyId, Mktme, Vma
+from ..operations.mktme import KeyId, Mktme, MktmeKept, Vma
 
 mktme = Design(
     name="mktme",
@@ -52,4 +52,40 @@ mktme_programmed_in_use = mktme.replacing(
     op.mktme_key_program_anytime,
     name="mktme-programmed-in-use",
     doc="mktme, but a key is programmed while VMAs have it (S-06-keyid-program).",
+)
+
+# As its second version was to have it: cheaper for encrypted pages, and what that takes.
+mktme_kept = Design(
+    name="mktme-kept",
+    state=MktmeKept,
+    init=op.boot,
+    operations=[
+        op.evict,
+        op.alloc_pages_prepared,
+        op.free_pages,
+        op.kernel_store,
+        op.user_store,
+        op.store_by_direct_map,
+        op.encrypt_mprotect,
+        op.mktme_key_program_flushed,
+    ],
+    procedures=[op.fault, op.zap_keeping_keyid],
+    scope={KeyId: 2, Frame: 1, Vma: 1},
+    doc="""MKTME, where free pages keep their KeyID: whoever gets a page flushes it if its KeyID changes,
+and a key is programmed after a flush of all caches.""",
+    source="the cover letter of [PATCHv2 00/17] MKTME enabling, 2018, which wants to avoid flushes",
+)
+
+mktme_kept_unprepared = mktme_kept.replacing(
+    op.alloc_pages_prepared,
+    op.alloc_pages,
+    name="mktme-kept-unprepared",
+    doc="mktme-kept, but the kernel takes pages as they are (S-06-keyid-kernel).",
+)
+
+mktme_kept_programmed = mktme_kept.replacing(
+    op.mktme_key_program_flushed,
+    op.mktme_key_program,
+    name="mktme-kept-programmed",
+    doc="mktme-kept, but a key is programmed while free pages have lines of it (S-06-keyid-lines).",
 )

@@ -57,7 +57,7 @@ class Walk(Locals):
     flushes: Map[Vma, Rounds]
 
 
-class Mktme(State):
+class KeyIds(State):
     """zero: KeyID 0.  use: of a page.  keyid: page_keyid().  dirty: a cache has a dirty line of a page
     with that KeyID.  memory: the KeyID that what memory has was written with.  vma_keyid: of a VMA.
     pte: its page, leaf: the KeyID in its leaf.  programmed: flips whenever PCONFIG programs a key."""
@@ -88,8 +88,17 @@ class Mktme(State):
         return self.walk.flushes.set(v, ite(whether, more, self.walk.flushes[v]))
 
 
+class Mktme(KeyIds):
+    """The same, where pages have KeyID 0 while they are free, as the series had it from its third
+    version on."""
+
+
+class MktmeKept(KeyIds):
+    """The same, where free pages keep the KeyID that they had, as the second version was to have it."""
+
+
 @operation(kernel="arch/x86/mm/mktme.c: mktme_init()")
-def boot(s: Mktme) -> Step:
+def boot(s: KeyIds) -> Step:
     """Every page is free and has KeyID 0, and so has every VMA."""
     return Step(
         when=TRUE,
@@ -105,7 +114,7 @@ def boot(s: Mktme) -> Step:
     )
 
 
-def rests(s: Mktme, v: Vma) -> Bool:
+def rests(s: KeyIds, v: Vma) -> Bool:
     """Nobody has the mmap_lock of the VMA's process."""
     return fault.idle(s, v) & zap.idle(s, v)
 
@@ -114,38 +123,51 @@ def rests(s: Mktme, v: Vma) -> Bool:
 
 
 @operation(kernel="Intel SDM vol. 3, section 11.4: cache control; MKTME specification")
-def evict(s: Mktme, f: Frame, k: KeyId) -> Step:
+def evict(s: KeyIds, f: Frame, k: KeyId) -> Step:
     """A dirty line leaves the cache: it is encrypted with its key, whatever memory had."""
     return Step(when=s.dirty[f, k], then=[s.dirty.set((f, k), FALSE), s.memory.set(f, k)])
 
 
 @operation(kernel="mm/page_alloc.c: alloc_pages()")
-def alloc_pages(s: Mktme, f: Frame) -> Step:
+def alloc_pages(s: KeyIds, f: Frame) -> Step:
     """The kernel takes a page for itself, with KeyID 0."""
     return Step(when=s.use[f] == Use.FREE, then=[s.use.set(f, Use.KERNEL)])
 
 
+@operation(kernel="mm/page_alloc.c: prep_new_page(), with a KeyID", name="alloc_pages")
+def alloc_pages_prepared(s: KeyIds, f: Frame) -> Step:
+    """The kernel takes a page for itself, flushed and with KeyID 0 from now on, if it had another."""
+    return Step(
+        when=s.use[f] == Use.FREE,
+        then=[
+            s.use.set(f, Use.KERNEL),
+            *s.flush(f, s.keyid[f] != s.zero[()]),
+            s.keyid.set(f, s.zero[()]),
+        ],
+    )
+
+
 @operation(kernel="mm/page_alloc.c: free_pages()")
-def free_pages(s: Mktme, f: Frame) -> Step:
+def free_pages(s: KeyIds, f: Frame) -> Step:
     """The kernel gives a page of its own back; its lines stay."""
     return Step(when=s.use[f] == Use.KERNEL, then=[s.use.set(f, Use.FREE)])
 
 
 @operation(kernel="include/linux/mm.h: page_address()")
-def kernel_store(s: Mktme, f: Frame) -> Step:
+def kernel_store(s: KeyIds, f: Frame) -> Step:
     """The kernel writes to a page of its own, by page_address()."""
     return Step(when=s.use[f] == Use.KERNEL, then=[s.dirty.set((f, s.keyid[f]), TRUE)])
 
 
 @operation(kernel="arch/x86/entry/entry_64.S: user code")
-def user_store(s: Mktme, v: Vma) -> Step:
+def user_store(s: KeyIds, v: Vma) -> Step:
     """A user writes to his page, with the KeyID of the leaf."""
     page = s.pte[v]
     return Step(when=page.is_some, then=[s.dirty.set((page.value, s.leaf[v]), TRUE)])
 
 
 @operation(kernel="mm/memory.c: access_process_vm(), copy_to_user_page()")
-def store_by_direct_map(s: Mktme, v: Vma) -> Step:
+def store_by_direct_map(s: KeyIds, v: Vma) -> Step:
     """The kernel writes to a user's page by page_address(), with the KeyID of the page."""
     page = s.pte[v]
     key = s.keyid[page.value]
@@ -164,7 +186,7 @@ def _fault(*, flushes: bool = True, early: bool = True) -> Procedure:
     )
 
     @procedure.step(to="prep")
-    def alloc_page_vma(s: Mktme, v: Vma, f: Frame) -> Step:
+    def alloc_page_vma(s: KeyIds, v: Vma, f: Frame) -> Step:
         """A free page."""
         return Step(
             when=s.pte[v].is_none & zap.idle(s, v) & (s.use[f] == Use.FREE),
@@ -175,13 +197,13 @@ def _fault(*, flushes: bool = True, early: bool = True) -> Procedure:
             ],
         )
 
-    def clflush_cache_range(s: Mktme, v: Vma) -> Step:
-        """Lines of the KeyID that page_address() leads to, where the VMA has one."""
-        encrypted = (s.vma_keyid[v] != s.zero[()]) if flushes else FALSE
+    def clflush_cache_range(s: KeyIds, v: Vma) -> Step:
+        """Lines of the KeyID that page_address() leads to, if the VMA has another."""
         f = s.walk.page[v]
-        return Step(when=TRUE, then=[*s.flush(f, encrypted), s.counted(v, encrypted)])
+        other = (s.keyid[f] != s.vma_keyid[v]) if flushes else FALSE
+        return Step(when=TRUE, then=[*s.flush(f, other), s.counted(v, other)])
 
-    def set_keyid(s: Mktme, v: Vma) -> Step:
+    def set_keyid(s: KeyIds, v: Vma) -> Step:
         """lookup_page_ext(page)->keyid."""
         return Step(when=TRUE, then=[s.keyid.set(s.walk.page[v], s.vma_keyid[v])])
 
@@ -191,13 +213,13 @@ def _fault(*, flushes: bool = True, early: bool = True) -> Procedure:
     procedure.step(at="prep_last", to="clear")(last)
 
     @procedure.step(at="clear", to="set_pte")
-    def clear_highpage(s: Mktme, v: Vma) -> Step:
+    def clear_highpage(s: KeyIds, v: Vma) -> Step:
         """Zeros, with the KeyID that the page has."""
         f = s.walk.page[v]
         return Step(when=TRUE, then=[s.dirty.set((f, s.keyid[f]), TRUE)])
 
     @procedure.step(at="set_pte")
-    def set_pte_at(s: Mktme, v: Vma) -> Step:
+    def set_pte_at(s: KeyIds, v: Vma) -> Step:
         """The leaf, with vm_page_prot, which has the KeyID of the VMA."""
         return Step(
             when=TRUE,
@@ -207,8 +229,8 @@ def _fault(*, flushes: bool = True, early: bool = True) -> Procedure:
     return procedure
 
 
-def _zap(*, flushes: bool = True) -> Procedure:
-    """flushes: a page that is freed is flushed."""
+def _zap(*, flushes: bool = True, resets: bool = True) -> Procedure:
+    """flushes: a page that is freed is flushed.  resets: it gets KeyID 0 again."""
     procedure = Procedure(
         "zap_page_range",
         kernel="mm/memory.c: zap_page_range(); arch/x86/mm/mktme.c: free_encrypted_page()",
@@ -216,7 +238,7 @@ def _zap(*, flushes: bool = True) -> Procedure:
     )
 
     @procedure.step
-    def zap_pte_range(s: Mktme, v: Vma) -> Step:
+    def zap_pte_range(s: KeyIds, v: Vma) -> Step:
         """The leaf goes, TLBs are flushed (see gather)."""
         page = s.pte[v]
         return Step(
@@ -229,19 +251,20 @@ def _zap(*, flushes: bool = True) -> Procedure:
         )
 
     @procedure.step
-    def clflush_page(s: Mktme, v: Vma) -> Step:
+    def clflush_page(s: KeyIds, v: Vma) -> Step:
         """Lines of the KeyID that the page has, if that is not 0."""
         f = s.walk.page[v]
         encrypted = (s.keyid[f] != s.zero[()]) if flushes else FALSE
         return Step(when=TRUE, then=[*s.flush(f, encrypted), s.counted(v, encrypted)])
 
     @procedure.step
-    def reset_keyid(s: Mktme, v: Vma) -> Step:
+    def reset_keyid(s: KeyIds, v: Vma) -> Step:
         """lookup_page_ext(page)->keyid = 0."""
-        return Step(when=TRUE, then=[s.keyid.set(s.walk.page[v], s.zero[()])])
+        zeroed = s.keyid.set(s.walk.page[v], s.zero[()])
+        return Step(when=TRUE, then=[zeroed] if resets else [])
 
     @procedure.step
-    def free_page(s: Mktme, v: Vma) -> Step:
+    def free_page(s: KeyIds, v: Vma) -> Step:
         """The page is the allocator's."""
         return Step(when=TRUE, then=[s.use.set(s.walk.page[v], Use.FREE)])
 
@@ -257,10 +280,11 @@ ZAP, CLFLUSH, RESET, FREE = zap.steps
 fault_flushing_late = _fault(early=False)
 fault_without_flush = _fault(flushes=False)
 zap_without_flush = _zap(flushes=False)
+zap_keeping_keyid = _zap(flushes=False, resets=False)
 
 
 @operation(kernel="arch/x86/mm/mktme.c: mprotect_set_encrypt(), A. Schofield's encrypt_mprotect()")
-def encrypt_mprotect(s: Mktme, v: Vma, k: KeyId) -> Step:
+def encrypt_mprotect(s: KeyIds, v: Vma, k: KeyId) -> Step:
     """A VMA gets another KeyID when its page is gone."""
     return Step(when=rests(s, v) & s.pte[v].is_none, then=[s.vma_keyid.set(v, k)])
 
@@ -269,13 +293,13 @@ def encrypt_mprotect(s: Mktme, v: Vma, k: KeyId) -> Step:
 @operation(
     kernel="mm/mprotect.c: change_pte_range(), with a KeyID in newprot", name="encrypt_mprotect"
 )
-def encrypt_mprotect_in_place(s: Mktme, v: Vma, k: KeyId) -> Step:
+def encrypt_mprotect_in_place(s: KeyIds, v: Vma, k: KeyId) -> Step:
     """A VMA gets another KeyID, and its leaf as well."""
     return Step(when=rests(s, v), then=[s.vma_keyid.set(v, k), s.leaf.set(v, k)])
 
 
 @operation(kernel="arch/x86/include/asm/intel_pconfig.h: mktme_key_program(); percpu_ref_is_zero()")
-def mktme_key_program(s: Mktme, k: KeyId) -> Step:
+def mktme_key_program(s: KeyIds, k: KeyId) -> Step:
     """PCONFIG programs a key that no VMA has."""
     unused = forall(Vma, lambda v: s.vma_keyid[v] != k)
     return _program(s, k, unused)
@@ -285,13 +309,31 @@ def mktme_key_program(s: Mktme, k: KeyId) -> Step:
 @operation(
     kernel="arch/x86/include/asm/intel_pconfig.h: mktme_key_program()", name="mktme_key_program"
 )
-def mktme_key_program_anytime(s: Mktme, k: KeyId) -> Step:
+def mktme_key_program_anytime(s: KeyIds, k: KeyId) -> Step:
     """PCONFIG programs a key."""
     return _program(s, k, TRUE)
 
 
-def _program(s: Mktme, k: KeyId, allowed: Bool) -> Step:
+def _program(s: KeyIds, k: KeyId, allowed: Bool) -> Step:
     return Step(when=allowed & (k != s.zero[()]), then=[s.programmed.set(k, ~s.programmed[k])])
+
+
+# Where free pages keep their KeyID, they may have lines of it.
+@operation(
+    kernel="arch/x86/include/asm/intel_pconfig.h: mktme_key_program(), after wbinvd_on_all_cpus()",
+    name="mktme_key_program",
+)
+def mktme_key_program_flushed(s: KeyIds, k: KeyId) -> Step:
+    """All caches are written back, then PCONFIG programs a key that no VMA has."""
+    unused = forall(Vma, lambda v: s.vma_keyid[v] != k)
+    return Step(
+        when=unused & (k != s.zero[()]),
+        then=[
+            s.memory.fill(lambda f: k, lambda f: s.dirty[f, k]),
+            s.dirty.fill(lambda f, j: FALSE, lambda f, j: j == k),
+            s.programmed.set(k, ~s.programmed[k]),
+        ],
+    )
 
 
 OPERATIONS = (
