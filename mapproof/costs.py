@@ -133,7 +133,7 @@ COSTS = (
     ),
     Cost(
         "flush",
-        "a CPU that no search for a slot has asked",
+        "a CPU that was not asked to",
         0,
         pkmap.cpus_flush_when_asked,
         pkmap.an_unused_slot_is_in_a_tlb,

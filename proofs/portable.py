@@ -1,7 +1,7 @@
-"""Lemmas and runs as plain data and back: for other processes of a run, and for later runs.
+"""Lemmas, runs and results as plain data and back: for other processes of a run, and for later runs.
 
-Both are about one design, which whoever reads them has: so they name its sorts, its transitions and its
-maps.  What is read back is not believed: a lemma has to be proved, a run is replayed.
+All are about one design, which whoever reads them has: so they name its sorts, its transitions and its
+maps.  Runs are replayed when they are read.
 """
 
 from __future__ import annotations
@@ -18,9 +18,12 @@ from mapproof.model.language.errors import DesignError
 from mapproof.model.language.property import Property
 from mapproof.model.language.scope import Scope
 
+from .cti import Cti
 from .lemma import Lemma
+from .samples import uninterpreted
 from .trace import ReplayError, Trace, replay, rerun
 from .trees import Malformed, Reader, sort_text, tree_text
+from .verdict import Result
 
 LemmaText = tuple[str, str, tuple[tuple[str, str], ...]]  # name, clause, its variables and sorts
 
@@ -53,6 +56,29 @@ def run_text(trace: Trace) -> RunText:
     return RunText(sizes, tuple(trace.states[0]), events)
 
 
+@dataclass(frozen=True)
+class ResultText:
+    """A result: what of it is plain data, its run, its lemmas, and its CTI: the initial state, the step,
+    and whether rigid maps are as the design gives them."""
+
+    plain: Result
+    run: RunText | None
+    lemmas: tuple[LemmaText, ...]
+    cti: tuple[State, RunText, bool] | None
+
+
+def result_text(result: Result) -> ResultText:
+    """A result as plain data, without its certificate."""
+    run = None if result.trace is None else run_text(result.trace)
+    cti, step = None, result.cti
+    if step is not None:
+        given = step.trace.machine.system is step.trace.design.system()
+        cti = step.start, run_text(step.trace), given
+    lemmas = tuple(map(lemma_text, result.inferred))
+    plain = result.but(trace=None, cti=None, inferred=(), certificate=None)
+    return ResultText(plain, run, lemmas, cti)
+
+
 def boot_of(machine: Machine, start: State) -> dict[int, int]:
     """What booting is given to end in an initial state, where it keeps what it is given."""
     return {place: start[place] for place in machine.layout.arbitrary}
@@ -64,7 +90,17 @@ class Portable:
     def __init__(self, design: Design[Any]) -> None:
         self.design = design
         self._transitions = {t.name: t for t in design.system().transitions}
-        self._machines: dict[Scope, Machine] = {}
+        self._machines: dict[tuple[Scope, bool], Machine] = {}
+
+    def result(self, text: ResultText) -> Result:
+        """The result of a text.  Raises Malformed and ReplayError."""
+        prop = self.design.property_named(text.plain.property)
+        trace = None if text.run is None else self.trace(prop, text.run, booted=True)
+        cti = None
+        if text.cti is not None:
+            start, step, given = text.cti
+            cti = Cti(start, self.trace(prop, step, booted=True, given=given))
+        return text.plain.but(trace=trace, cti=cti, inferred=tuple(map(self.lemma, text.lemmas)))
 
     def lemma(self, text: LemmaText) -> Lemma:
         """The lemma of a text.  Raises Malformed."""
@@ -75,10 +111,15 @@ class Portable:
             raise Malformed(f"the lemma {name} is no claim")
         return Lemma(tree, name)
 
-    def trace(self, prop: Property[Any], run: RunText, *, booted: bool) -> Trace:
-        """The run, replayed; ``booted`` says that its start is known to be an initial state, and
-        is confirmed otherwise.  Raises Malformed and ReplayError."""
-        machine = self._machine(prop, run.sizes)
+    def trace(
+        self, prop: Property[Any], run: RunText, *, booted: bool, given: bool = True
+    ) -> Trace:
+        """The run, replayed; ``booted`` says that its start is known to be one, and is confirmed to be
+        an initial state otherwise; ``given``, that rigid maps are as the design gives them.
+
+        Raises Malformed and ReplayError.
+        """
+        machine = self._machine(prop, run.sizes, given)
         if len(run.start) != machine.layout.size:
             raise Malformed("the start of a run has more or fewer entries than a state")
         limits = (machine.scope[c.value] for c, _, _ in machine.layout.cells())
@@ -103,17 +144,18 @@ class Portable:
         except DesignError as error:
             raise Malformed(str(error)) from None
 
-    def _machine(self, prop: Property[Any], sizes: Mapping[str, int]) -> Machine:
+    def _machine(self, prop: Property[Any], sizes: Mapping[str, int], given: bool) -> Machine:
         scope, system = self.scope(sizes), self.design.system()
         claimed = (*(p.sort for p in prop.parameters), *nodes.variable_sorts(prop.body()))
         if not {*system.sorts, *index_sorts(claimed)} <= scope.keys():
             raise Malformed("a run lacks the size of a sort")
         try:
-            if scope not in self._machines:
-                self._machines[scope] = Machine(system, scope)
+            if (scope, given) not in self._machines:
+                system = system if given else uninterpreted(system)
+                self._machines[scope, given] = Machine(system, scope)
         except DesignError as error:
             raise Malformed(str(error)) from None
-        return self._machines[scope]
+        return self._machines[scope, given]
 
     def _event(self, machine: Machine, step: str, arguments: tuple[int, ...]) -> Event:
         transition = self._transitions.get(step)

@@ -19,7 +19,7 @@ from .check import Options, check
 from .crew import Crew
 from .lemma import Lemma
 from .memo import Memo
-from .portable import LemmaText, Portable, RunText, lemma_text, run_text
+from .portable import LemmaText, Portable, ResultText, lemma_text, result_text
 from .verdict import Result
 from .worker import Solvers
 
@@ -38,9 +38,6 @@ class Question:
     jobs: tuple[str, ...] = ()
     thorough: bool = True
     patience: int = 1
-
-
-_Answer = list[tuple[Result, RunText | None, tuple[LemmaText, ...]]]
 
 
 class Questions:
@@ -83,7 +80,8 @@ class Questions:
         values = self._crew.values([(question, texts) for question in questions])
         for number, (question, answer) in enumerate(zip(questions, values, strict=True), 1):
             self.progress(f"{self.design.name}: {number} of {len(questions)} questions")
-            yield self._kept(self._read(question, answer))
+            portable = Portable(self.restricted(question.parts))
+            yield self._kept(map(portable.result, answer))
 
     def close(self) -> None:
         """End the other processes."""
@@ -131,29 +129,13 @@ class Questions:
     def _whole(self) -> Portable:
         return Portable(self.design)
 
-    def _begin(self) -> Callable[[tuple[Question, tuple[LemmaText, ...]]], _Answer]:
-        def do(task: tuple[Question, tuple[LemmaText, ...]]) -> _Answer:
+    def _begin(self) -> Callable[[tuple[Question, tuple[LemmaText, ...]]], list[ResultText]]:
+        def do(task: tuple[Question, tuple[LemmaText, ...]]) -> list[ResultText]:
             question, texts = task
             offered = list(map(self._whole.lemma, texts))
-            return [
-                (
-                    result.but(trace=None, cti=None, inferred=()),
-                    None if result.trace is None else run_text(result.trace),
-                    tuple(map(lemma_text, result.inferred)),
-                )
-                for result in self._ask(question, offered, lambda _: None)
-            ]
+            return list(map(result_text, self._ask(question, offered, lambda _: None)))
 
         return do
-
-    def _read(self, question: Question, answer: _Answer) -> Iterator[Result]:
-        design = self.restricted(question.parts)
-        portable = Portable(design)
-        for result, run, lemmas in answer:
-            trace = None
-            if run is not None:
-                trace = portable.trace(design.property_named(result.property), run, booted=True)
-            yield result.but(trace=trace, inferred=tuple(map(self._whole.lemma, lemmas)))
 
 
 def _about(design: Design[Any], lemmas: Iterable[Lemma]) -> list[Lemma]:

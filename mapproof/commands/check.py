@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any
@@ -14,13 +14,14 @@ from mapproof.model.language import DesignError
 from ..catalog import Catalog, Target
 from ..loading import told_plainly
 from ..progress import Progress
-from .options import EFFORT, GRAPH, JSON, addresses
+from .options import EFFORT, GRAPH, JSON, addresses, processes_option
 from .session import Session, complain, draw, exit_code, scopes_of, start_solvers
 
 if TYPE_CHECKING:
     from mapproof.proofs.verdict import Result
 
     from ..lemma_text import Page
+    from .several import Asked, Checked
 
 
 @click.command()
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
     callback=addresses,
     help="With --from: take what maps this address (repeatable).",
 )
+@processes_option("Designs that are checked side by side.")
 def check(
     targets: tuple[str, ...],
     sizes: dict[str, int],
@@ -57,6 +59,7 @@ def check(
     show_lemmas: bool,
     snapshot: str | None,
     at: list[int],
+    processes: int,
     **effort: Any,
 ) -> int:
     """Prove the properties of designs, or find counterexamples.
@@ -88,39 +91,40 @@ def check(
         return exit_code(found, require_proof=require_proof) or 3 * incomplete
     if at:
         raise DesignError("--at is for --from SNAPSHOT")
-    start_solvers()
+    alone = len(targets) == 1 and not defects and not catalog.is_place(targets[0])
+    if alone:
+        start_solvers()
     chosen = catalog.targets(named)
     claimed = claims.targets(defects, catalog)
-    scopes = scopes_of([*chosen, *claimed], sizes)
+    every = [*chosen, *claimed]
+    asked = list(zip(every, scopes_of(every, sizes), strict=True))
     folder = None if certificates is None else _folder(certificates)
-    session = Session(effort, folder)
+    checked = _checked(effort, folder, asked, 1 if alone else processes)
     results: list[Result] = []
     parts: list[tuple[list[Result], Page]] = []
     settled: list[claims.Claim] = []
+    errors: list[str] = []
     interrupted = False
-    for target, scope in zip(chosen, scopes, strict=False):
-        try:
-            found, lemmas = session.check(target, scope)
+    started = monotonic()
+    try:
+        for target in chosen:
+            done = next(checked)
+            if isinstance(done, DesignError):
+                complain(done)
+                errors.append(str(done))
+                continue
             if not as_json:
                 from ..text import report
 
                 with told_plainly(target.file):
-                    said = report(target.design, found, session.seconds)
+                    said = report(target.design, done.results, done.seconds)
                 click.echo(f"\n{said}" if results else said)
-                _tell_lemmas(target.design.name, lemmas, whole=show_lemmas)
-            results += found
-            parts.append((found, lemmas))
-        except DesignError as error:
-            complain(error)
-            session.errors.append(str(error))
-        except KeyboardInterrupt:
-            interrupted = True
-            break
-    asked = {t.design.name: (t, sc) for t, sc in zip(claimed, scopes[len(chosen) :], strict=True)}
-    started = monotonic()
-    try:
-        ledger = [] if interrupted else defects
-        for defect, both in claims.settled(ledger, lambda name: session.check(*asked[name])):
+                _tell_lemmas(target.design.name, done.lemmas, whole=show_lemmas)
+            results += done.results
+            parts.append((done.results, done.lemmas))
+        started = monotonic()
+        # The ledger asks for its designs in the order in which they are checked.
+        for defect, both in claims.settled(defects, lambda _: _of_the_ledger(next(checked))):
             if not as_json:
                 click.echo("\n" * bool(results or settled) + claims.text(defect, both))
                 for claim in both if show_lemmas else []:
@@ -132,21 +136,37 @@ def check(
         from ..jsonout import Part, results_json
 
         told = [Part(*part) for part in parts]
-        click.echo(results_json(told, session.errors, interrupted=interrupted, claims=settled))
+        click.echo(results_json(told, errors, interrupted=interrupted, claims=settled))
     elif settled:
         click.echo("\n" + claims.summary(settled, monotonic() - started))
     if interrupted:
         raise click.Abort
-    every = [*results, *(claim.result for claim in settled)]
+    shown = [*results, *(claim.result for claim in settled)]
     if graph is not None:
-        draw(every, graph, quiet=as_json)
+        draw(shown, graph, quiet=as_json)
     if folder is not None and not as_json:
-        number = sum(bool(r.certificate_file) for r in every)
+        number = sum(bool(r.certificate_file) for r in shown)
         click.echo(f"\n{number} certificate{'' if number == 1 else 's'}: {folder}")
-    if session.errors:
+    if errors:
         return 2
     unmet = not all(claim.met for claim in settled)
     return exit_code(results, require_proof=require_proof) or int(unmet)
+
+
+def _checked(
+    effort: Mapping[str, Any], folder: Path | None, asked: Sequence[Asked], processes: int
+) -> Iterator[Checked | DesignError]:
+    from .several import one_by_one, side_by_side
+
+    if processes == 1 or len(asked) == 1:
+        return one_by_one(Session(effort, folder), asked)
+    return side_by_side(effort, folder, asked, processes)
+
+
+def _of_the_ledger(found: Checked | DesignError) -> tuple[list[Result], Page]:
+    if isinstance(found, DesignError):
+        raise found
+    return found.results, found.lemmas
 
 
 def _from_snapshot(

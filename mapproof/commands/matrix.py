@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .options import CACHE, DEPTH, JSON, grid, timeout_option
+from .options import CACHE, DEPTH, JSON, grid, processes_option, timeout_option
 from .session import chosen_solvers, complain
 
 if TYPE_CHECKING:
@@ -18,15 +18,7 @@ if TYPE_CHECKING:
 @DEPTH
 @timeout_option(10.0, "Seconds for the proofs of a pair, and for each search.")
 @CACHE
-@click.option(
-    "-j",
-    "processes",
-    type=click.IntRange(1, 64),
-    default=2,
-    show_default=True,
-    metavar="N",
-    help="Pairs that are looked at side by side.",
-)
+@processes_option("Pairs that are looked at side by side.")
 @click.option("--traces", is_flag=True, help="Print every run in full, as check does.")
 @click.option("--proofs", is_flag=True, help="Print what proves each claim of each cell.")
 @JSON

@@ -48,6 +48,19 @@ def timeout_option(default: float, meaning: str) -> Callable[[Any], Any]:
     )
 
 
+def processes_option(meaning: str) -> Callable[[Any], Any]:
+    """``-j N``."""
+    return click.option(
+        "-j",
+        "processes",
+        type=click.IntRange(1, 64),
+        default=2,
+        show_default=True,
+        metavar="N",
+        help=meaning,
+    )
+
+
 def picture(_context: object, _parameter: object, value: str | None) -> Path | None:
     if value is None:
         return None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any
@@ -37,16 +37,18 @@ def start_solvers() -> None:
 
 
 class Session:
-    """Checks designs one after the other and remembers the worst exit code."""
+    """Checks designs one after the other."""
 
-    def __init__(self, effort: Mapping[str, Any], certificates: Path | None = None) -> None:
+    def __init__(
+        self,
+        effort: Mapping[str, Any],
+        certificates: Path | None = None,
+    ) -> None:
         self.effort = effort
         self.certificates = certificates
         mode = effort["cache"]
         self.solvers, self.kept = chosen_solvers(mode, effort["cache_dir"])
         self.findings = None if self.kept is None else _findings(self.kept, mode)
-        self.progress = Progress()
-        self.errors: list[str] = []
         self.seconds = 0.0
 
     def check(self, target: Target, sizes: Mapping[Any, int]) -> tuple[list[Result], Page]:
@@ -54,9 +56,25 @@ class Session:
 
         Raises DesignError and KeyboardInterrupt.
         """
-        from mapproof.proofs.check import Options, check
-
         from ..lemma_text import with_names
+
+        progress = Progress()
+        try:
+            found = self.results(target, sizes, progress)
+        finally:
+            progress.clear()
+            if complaint := self.complaint():
+                complain(complaint)
+        return with_names(target.design, found)
+
+    def results(
+        self,
+        target: Target,
+        sizes: Mapping[Any, int],
+        progress: Callable[[str], None] = lambda _: None,
+    ) -> list[Result]:
+        """The results for one design; nothing is printed.  Raises DesignError and KeyboardInterrupt."""
+        from mapproof.proofs.check import Options, check
 
         options = Options(
             depth=self.effort["depth"],
@@ -71,34 +89,45 @@ class Session:
         started = monotonic()
         try:
             with told_plainly(target.file):
-                found = interruptible(lambda: check(target.design, options, self.progress))
+                found = interruptible(lambda: check(target.design, options, progress))
         finally:
-            self.progress.clear()
             self.seconds = monotonic() - started
-            self._complain_of_cache()
         if self.certificates is not None:
             from ..certificates import write
 
             found = [write(result, self.certificates) for result in found]
-        return with_names(target.design, found)
+        return found
 
-    def _complain_of_cache(self) -> None:
-        if self.kept is not None and self.kept.complaint:
-            complain(self.kept.complaint)
-            self.kept.complaint = ""
+    def complaint(self) -> str:
+        """What is wrong with the cache, said once; or nothing."""
+        return complaint_of(self.kept)
+
+
+def complaint_of(kept: Cache | None) -> str:
+    """What is wrong with a cache, said once; or nothing."""
+    if kept is None:
+        return ""
+    said, kept.complaint = kept.complaint, ""
+    return said
+
+
+def chosen_cache(mode: str, folder: str | None) -> Cache | None:
+    """The cache that the options say, if any."""
+    from mapproof.proofs.cache import Cache, Mode, default_folder
+
+    if mode == Mode.OFF:
+        return None
+    place = Path(folder) if folder else default_folder()
+    return Cache(place, read_only=mode in (Mode.READ_ONLY, Mode.VERIFY))
 
 
 def chosen_solvers(mode: str, folder: str | None) -> tuple[Solvers, Cache | None]:
     """The workers, and the cache that the options say."""
+    from mapproof.proofs.cache import CachedPool, Mode
     from mapproof.proofs.worker import shared
 
-    if mode == "off":
-        return shared(), None
-    from mapproof.proofs.cache import Cache, CachedPool, Mode, default_folder
-
-    place = Path(folder) if folder else default_folder()
-    kept = Cache(place, read_only=mode in (Mode.READ_ONLY, Mode.VERIFY))
-    return CachedPool(shared(), kept, Mode(mode)), kept
+    kept = chosen_cache(mode, folder)
+    return (shared() if kept is None else CachedPool(shared(), kept, Mode(mode))), kept
 
 
 def _findings(kept: Cache, mode: str) -> Findings:
