@@ -1,6 +1,6 @@
 """The whole ledger without a cache, and with what that has left: ``python -m benchmarks.ledger``.
 
-Time on the clock is what is claimed, on two idle cores; CPU time hardly depends on what else is going on.
+Time on the clock is what is claimed, on two idle cores; CPU time hardly depends on what else goes on.
 """
 
 from __future__ import annotations
