@@ -20,6 +20,7 @@ from .worker import shared
 
 Task = TypeVar("Task")
 Value = TypeVar("Value")
+PATIENCE = 2.0  # seconds for a process to end its solvers
 
 
 class Crew(Generic[Task, Value]):
@@ -27,42 +28,46 @@ class Crew(Generic[Task, Value]):
 
     def __init__(self, number: int, begin: Callable[[], Callable[[Task], Value]]) -> None:
         fork = multiprocessing.get_context("fork")
-        self._ends: list[Any] = []
+        self._processes: dict[Any, Any] = {}  # by the end of the pipe to each
+        self._doing: dict[Any, int] = {}
         for _ in range(number):
             near, far = fork.Pipe()
-            others = [*self._ends, near]
-            fork.Process(target=_serve, args=(far, others, begin), daemon=True).start()
+            others = [*self._processes, near]
+            process = fork.Process(target=_serve, args=(far, others, begin), daemon=True)
+            process.start()
             far.close()
-            self._ends.append(near)
+            self._processes[near] = process
 
     def values(self, tasks: Sequence[Task]) -> Iterator[Value]:
         """The values of tasks, in their order.  Raises what the first of them that fails raised."""
         todo = iter(enumerate(tasks))
-        doing: dict[Any, int] = {}
-        done: dict[int, Any] = {}
-        for end in self._ends:
-            self._give(end, todo, doing)
+        doing, done = self._doing, dict[int, Any]()
+        for end in self._processes:
+            self._give(end, todo)
         for number in range(len(tasks)):
             while number not in done:
                 ready: list[Any] = wait(list(doing))
                 for end in ready:
                     done[doing.pop(end)] = end.recv()
-                    self._give(end, todo, doing)
+                    self._give(end, todo)
             value, error = done.pop(number)
             if error is not None:
                 raise error
             yield value
 
-    def _give(self, end: Any, todo: Iterator[tuple[int, Task]], doing: dict[Any, int]) -> None:
+    def _give(self, end: Any, todo: Iterator[tuple[int, Task]]) -> None:
         following = next(todo, None)
         if following is not None:
-            doing[end], task = following
+            self._doing[end], task = following
             end.send(task)
 
     def close(self) -> None:
-        """End the processes: they see that nobody asks any more."""
-        for end in self._ends:
+        """End the processes: they see that nobody asks any more.  Waits for those that do nothing."""
+        for end in self._processes:
             end.close()
+        for end, process in self._processes.items():
+            if end not in self._doing:
+                process.join(PATIENCE)
 
 
 def _serve(
