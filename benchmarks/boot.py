@@ -175,7 +175,7 @@ def main() -> int:
         if options.keep:
             shutil.copyfile(memory, options.keep)
     image.header["name"] = options.snapshot.name.partition(".")[0]
-    image.header["cmdline"] = options.append
+    image.header.setdefault("cmdline", options.append)
     secret = secret_frames(said)
     if secret:
         image.header["secret_pfns"] = secret

@@ -96,14 +96,16 @@ def _draw(audits: Sequence[Audit], path: Path, echo: Callable[[str], None] | Non
     from .pictures import render
     from .snapshots.picture import path_graph
 
-    for audited in audits:
-        for finding in audited.violated:
-            try:
-                render(path_graph(audited, finding), path)
-            except OSError as error:
-                raise DesignError(f"cannot write {path}: {error.strerror or error}") from None
-            if echo is not None:
-                echo(f"\npicture of {finding.prop.name}: {path}")
-            return
+    found = [(audited, finding) for audited in audits for finding in audited.violated]
+    told = "nothing is violated, so there is no picture"
+    if found:
+        audited, finding = found[0]
+        try:
+            render(path_graph(audited, finding), path)
+        except OSError as error:
+            raise DesignError(f"cannot write {path}: {error.strerror or error}") from None
+        told = f"picture of {finding.prop.name}: {path}"
+        if len(found) > 1:
+            told += f" (of another of {len(found)}: --only PROPERTY)"
     if echo is not None:
-        echo("\nnothing is violated, so there is no picture")
+        echo(f"\n{told}")

@@ -10,9 +10,9 @@ from __future__ import annotations
 import pkgutil
 import re
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cache, cached_property
 from importlib import import_module, resources
 from itertools import compress
 from pathlib import Path
@@ -69,13 +69,21 @@ class Catalog:
         homes = {c.__module__ for c in design.state.__mro__ if issubclass(c, State)} - {
             State.__module__
         }
-        stems = "|".join(re.escape(home.rpartition(".")[2]) for home in homes)
-        folder = resources.files(LIBRARY)
+        stems = {home.rpartition(".")[2] for home in homes}
         found: list[Property[Any]] = []
+        for name, words in self._library_words.items():
+            if not words or stems & words:
+                found += _properties_in(import_module(name))
+        return found
+
+    @cached_property
+    def _library_words(self) -> dict[str, frozenset[str]]:
+        """The words of each module of the library; none where its source is not at hand."""
+        folder, found = resources.files(LIBRARY), dict[str, frozenset[str]]()
         for name in _submodules(LIBRARY):
             source = folder / f"{name.rpartition('.')[2]}.py"
-            if not source.is_file() or re.search(rf"\b({stems})\b", source.read_text("utf-8")):
-                found += _properties_in(import_module(name))
+            text = source.read_text("utf-8") if source.is_file() else ""
+            found[name] = frozenset(re.findall(r"\w+", text))
         return found
 
     def design_named(self, name: str) -> Design[Any]:
@@ -124,12 +132,18 @@ class Catalog:
             raise DesignError(f"{text} has {len(found)} designs: name one of them, such as {names}")
         return found[0]
 
+    @staticmethod
+    def is_place(text: str) -> bool:
+        """The target is a file or a folder, which may have several designs."""
+        head = text.partition("::")[0]
+        return head.endswith(".py") or "/" in head or head in (".", "..")
+
     def _target(self, text: str) -> list[Target]:
         head, *rest = text.split("::")
         if not head or not all(rest):
             raise DesignError(f"the target {text!r} has an empty part: write design::property")
         path = Path(head)
-        if path.suffix == ".py" or "/" in head or head in (".", ".."):
+        if self.is_place(head):
             return self._in_path(text, path, rest)
         try:
             design = self._builtin(head)
@@ -273,9 +287,10 @@ def _selected(design: Design[Any], names: Sequence[str], file: UserFile | None) 
     return Target(design, tuple(names), file)
 
 
-def _submodules(package: str) -> Iterator[str]:
-    for info in pkgutil.iter_modules(import_module(package).__path__, f"{package}."):
-        yield info.name
+@cache
+def _submodules(package: str) -> tuple[str, ...]:
+    found = pkgutil.iter_modules(import_module(package).__path__, f"{package}.")
+    return tuple(info.name for info in found)
 
 
 def _designs_in(module: ModuleType) -> list[Design[Any]]:

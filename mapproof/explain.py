@@ -19,13 +19,13 @@ from mapproof.model.language.operation import transition_of
 from mapproof.model.language.state import Update
 from mapproof.proofs.ledger import defects
 
-from . import claims, explain_system
+from . import claims, costs, explain_system
 from .catalog import Catalog
 from .loading import suggestion, told_plainly
 from .reasons import LONG
 from .text import INDENT, WIDTH, first_sentence, fold, scope_text
 
-KINDS = ("designs", "properties", "operations", "defects", "systems")
+KINDS = ("designs", "properties", "operations", "defects", "systems", "costs")
 NAMES = 28  # columns for names in a list
 HEADINGS = (
     "What it checks",
@@ -84,6 +84,7 @@ def listing(catalog: Catalog, kinds: Sequence[str] = KINDS) -> str:
         ],
         "defects": lambda _: claims.rows(),
         "systems": explain_system.rows,
+        "costs": lambda _: costs.rows(),
     }
     shown: list[str] = []
     for kind in kinds:

@@ -1,7 +1,7 @@
 """Systems in one screen each: what it does, kernel functions, invariants, how it was broken.
 
 A system is a file of ``model/operations``, a family of such files that begin alike (``pti`` is
-pti_clone, pti_upper and so on), or a part of a design that composes several.
+pti_clone, pti_upper and so on), or else a part of a design that composes several.
 """
 
 from __future__ import annotations
@@ -18,23 +18,26 @@ import click
 from mapproof.model.language import Design, Part, Property
 from mapproof.proofs.ledger import Defect, defects
 
+from . import costs
 from .catalog import LIBRARY, Catalog
 from .text import WIDTH, counted, first_sentence, fold
 
 OPERATIONS = "mapproof.model.operations"
-LINES = 50  # of a screen
-_KERNEL, _DESIGNS, _CLAIMS = 7, 5, 18  # lines that a section may take at most
+LINES = 45  # of a screen
+# Lines that a section may take at most.
+_FILES, _MORE, _KERNEL, _DESIGNS, _COSTS, _DEFECTS = 6, 5, 5, 4, 6, 3
 
 
 @dataclass
 class System:
-    """What belongs together: the modules of operations, and what is known of them."""
+    """What belongs together: the modules of operations, or the parts, and what is known of them."""
 
     name: str
     doc: str
     modules: list[str]
     designs: list[Design[Any]] = field(default_factory=list[Design[Any]])
     parts: list[Part] = field(default_factory=list[Part])
+    composed: list[Design[Any]] = field(default_factory=list[Design[Any]])
 
     @property
     def kernel(self) -> list[str]:
@@ -45,25 +48,35 @@ class System:
             for module, kernel in _steps(design, self.parts)
             if module in self.modules or self.parts
         ]
-        return list(dict.fromkeys(filter(None, found)))
+        # The kernel's own functions first, then what the processor does.
+        return sorted(
+            dict.fromkeys(filter(None, found)), key=lambda k: ".c:" not in k and ".h:" not in k
+        )
 
     def claims(self, library: Iterable[Property[Any]]) -> list[Property[Any]]:
-        """The properties of the files that are called alike, or about a state that it defines; of a
-        part its claims."""
+        """The properties of the files that are called alike, or about a state that it defines, first
+        those that a defect broke; of a part its claims."""
         if self.parts:
             return list(dict.fromkeys(claim for part in self.parts for claim in part.claims))
         families = {f"{LIBRARY}.{module.rpartition('.')[2]}" for module in self.modules}
-        return [
-            p
-            for p in library
-            if p.function.__module__ in families or p.state.__module__ in self.modules
-        ]
+        known = {defect.property for defect in self.defects}
+        return sorted(
+            (
+                p
+                for p in library
+                if p.function.__module__ in families or p.state.__module__ in self.modules
+            ),
+            key=lambda p: p.name not in known,
+        )
 
     @property
     def defects(self) -> list[Defect]:
         """Rows of the ledger about its designs, the shortest story first."""
         names = {design.name for design in self.designs}
         rows = [d for d in defects().values() if names & {d.buggy, d.fixed}]
+        if self.parts:
+            own = {claim.name for part in self.parts for claim in part.claims}
+            rows = [d for d in rows if d.property in own]
         return sorted(rows, key=lambda d: len(d.story))
 
 
@@ -91,17 +104,16 @@ def _system(catalog: Catalog, name: str) -> System | None:
     stem = name.lower().replace("-", "_")
     every = catalog.designs.values()
     having = [d for d in every if any(p.name == name for p in d.parts)]
-    if having:
-        parts = [part for design in having for part in design.parts if part.name == name]
-        doc = next((p.doc for p in parts if p.doc), "")
-        modules = [m for m in _modules() if _stem(m) == stem]
-        return System(name, doc or "".join(map(_doc, modules)), modules, having, parts)
+    parts = [part for design in having for part in design.parts if part.name == name]
+    doc = next((p.doc for p in parts if p.doc), "")
     modules = [m for m in _modules() if _stem(m) == stem or _stem(m).startswith(f"{stem}_")]
-    if not modules:
-        return None
-    designs = [d for d in every if any(module in modules for module, _ in _steps(d, []))]
-    own = [m for m in modules if _stem(m) == stem]
-    return System(name, _doc(own[0]) if own else "", modules, designs)
+    if modules:
+        using = [d for d in every if any(module in modules for module, _ in _steps(d, []))]
+        # Others may have an operation of these modules in a machine of their own.
+        designs = [d for d in using if d.state.__module__ in modules] or using
+        own = next((_doc(m) for m in modules if _stem(m) == stem), doc)
+        return System(name, own, modules, designs, composed=having)
+    return System(name, doc, [], having, parts) if having else None
 
 
 def _steps(design: Design[Any], parts: Sequence[Part]) -> Iterator[tuple[str, str]]:
@@ -110,10 +122,10 @@ def _steps(design: Design[Any], parts: Sequence[Part]) -> Iterator[tuple[str, st
     wanted = {part.name for part in parts}
     sources: list[Any] = [p for p in design.parts if p.name in wanted] if parts else [design]
     for source in sources:
-        yield from ((o.function.__module__, o.kernel) for o in source.operations)
         for procedure in source.procedures:
             modules = {step.operation.function.__module__ for step in procedure.steps}
             yield from ((module, procedure.kernel) for module in modules)
+        yield from ((o.function.__module__, o.kernel) for o in source.operations)
 
 
 def _told(system: System, library: Iterable[Property[Any]]) -> Iterator[str]:
@@ -123,37 +135,46 @@ def _told(system: System, library: Iterable[Property[Any]]) -> Iterator[str]:
     rest = [p for p in system.doc.split("\n\n")[1:] if p.strip()]
     family = [m for m in system.modules if system.doc != _doc(m)] if len(system.modules) > 1 else []
     if rest and not family:
-        lines += _cut(fold(" ".join(rest[0].split()), "  "), 8)
+        lines += _cut(fold(" ".join(rest[0].split()), "  "), _MORE)
     if family:
-        files = [f"{_name(m):18}  {first_sentence(_doc(m))}" for m in family]
-        lines += ["", "  files", *(_short(f"    {line}") for line in files)]
+        width = max(18, *(len(_name(m)) for m in family))
+        files = [f"{_name(m):{width}}  {first_sentence(_doc(m))}" for m in family]
+        lines += ["", "  files", *_cut([_short(f"    {line}") for line in files], _FILES)]
     if system.kernel:
         lines += ["", *_cut(fold("; ".join(system.kernel), "  kernel  "), _KERNEL)]
     if system.designs:
         listed = ", ".join(design.name for design in system.designs)
         lines += ["", *_cut(fold(listed, "  designs "), _DESIGNS)]
+    if system.composed:
+        lines += fold(", ".join(design.name for design in system.composed), "  part of ")
+    costly = [line for cost in costs.of(system.modules) for line in fold(cost, "    ", "      ")]
+    if costly:
+        costly = ["", "  costs, at most", *_cut(costly, _COSTS)]
+    broken, others = _broken(system.defects)
+    room = LINES - len(lines) - len(costly) - len(broken) - 2
     claims = [p for p in system.claims(library) if p.kind != "sometimes"]
     if claims:
-        shown = [f"    {p.name}: {first_sentence(p.doc)}" for p in claims]
-        lines += ["", "  invariants", *_cut([_short(line) for line in shown], _CLAIMS)]
-    yield from lines
-    yield from _broken(system.defects, LINES - len(lines))
+        shown = [_short(f"    {p.name}: {first_sentence(p.doc)}") for p in claims]
+        shown = _cut(shown, max(3, room - min(_DEFECTS, len(others))))
+        lines += ["", "  invariants", *shown]
+        room -= len(shown)
+    yield from (*lines, *costly, *broken, *_cut(others, max(_DEFECTS, room)))
 
 
-def _broken(known: Sequence[Defect], room: int) -> Iterator[str]:
-    """The smallest counterexample with its operations, then the other defects, as far as there is
-    room."""
+def _broken(known: Sequence[Defect]) -> tuple[list[str], list[str]]:
+    """The smallest counterexample with its operations; the other defects, a line each."""
     if not known:
-        yield from ("", "  no counterexample is in the ledger")
-        return
+        return ["", "  no counterexample is in the ledger"], []
     first, *others = known
     steps = counted(len(first.story), "step")
-    yield ""
-    yield from fold(f"smallest counterexample: {first.id} [{first.confidence}] {first.title}", "  ")
-    yield from fold(f"{first.buggy} breaks {first.property} in {steps}:", "    ")
-    yield from fold(", ".join(first.story), "      ")
-    lines = [_short(f"    {d.id:10} {counted(len(d.story), 'step'):8}  {d.title}") for d in others]
-    yield from _cut(lines, max(3, room - 8))
+    told = f"smallest counterexample: {first.id} [{first.confidence}] {first.title}"
+    wide = max((len(d.id) for d in others), default=0)
+    return [
+        "",
+        *fold(told, "  "),
+        *fold(f"{first.buggy} breaks {first.property} in {steps}:", "    "),
+        *fold(", ".join(first.story), "      "),
+    ], [_short(f"    {d.id:{wide}}  {counted(len(d.story), 'step'):8}  {d.title}") for d in others]
 
 
 def _cut(lines: list[str], most: int) -> list[str]:

@@ -1,4 +1,4 @@
-"""Answers of solvers, kept from run to run.
+"""Answers of solvers, and findings (:mod:`.findings`), kept from run to run.
 
 One SQLite file, which several processes may use at once and which a process that is killed leaves
 sound.  An entry is found by a hash of all that an answer depends on: the script (but for what it is
@@ -12,7 +12,7 @@ import hashlib
 import json
 import os
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from contextlib import suppress
 from enum import StrEnum
@@ -20,20 +20,26 @@ from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from threading import Lock
-from typing import get_args
+from typing import TypeVar, get_args
 
 from mapproof.model.language.errors import DesignError
 from mapproof.model.language.solver import Answer, Outcome
 
 from .worker import RECHECK, Pool
 
+T = TypeVar("T")
+
 FILE = "proofs-1.sqlite"  # the number changes with the meaning of the entries
 BUSY = 5.0  # seconds to wait for another process
 DEFINITE = ("sat", "unsat")
 _PACKAGES = {"z3": "z3-solver", "cvc5": "cvc5"}
-_TABLE = """create table if not exists answers (
+_TABLES = (
+    """create table if not exists answers (
     key text primary key, answer text not null, core text not null, solver text not null,
-    checksum text not null) without rowid"""
+    checksum text not null) without rowid""",
+    """create table if not exists findings (
+    key text primary key, finding text not null, checksum text not null) without rowid""",
+)
 
 
 class Mode(StrEnum):
@@ -98,14 +104,20 @@ class Cache:
 
     def get(self, key: str) -> Outcome | None:
         """The stored answer, if there is one."""
+        columns = "answer, core, solver, checksum from answers"
+        return self._row(key, columns, lambda row: _outcome(key, row))
+
+    def finding(self, key: str) -> str | None:
+        """The text that was kept of a check, if there is one."""
+        return self._row(key, "finding, checksum from findings", lambda row: _finding(key, row))
+
+    def _row(self, key: str, columns: str, read: Callable[[tuple[object, ...]], T]) -> T | None:
         with self._lock:
             if self._db is None:
                 return None
             try:
-                row = self._db.execute(
-                    "select answer, core, solver, checksum from answers where key = ?", (key,)
-                ).fetchone()
-                return None if row is None else _outcome(key, row)
+                row = self._db.execute(f"select {columns} where key = ?", (key,)).fetchone()
+                return None if row is None else read(row)
             except sqlite3.OperationalError as error:  # locked, no table yet, no such disk
                 self._complain_unless_busy(error)
             except (sqlite3.DatabaseError, _Corrupt) as error:
@@ -116,16 +128,21 @@ class Cache:
         """Keep an answer, if it is a definite one."""
         if outcome.answer not in DEFINITE or self.read_only:
             return
-        core = json.dumps(outcome.core)
-        values = (outcome.answer, core, outcome.solver)
+        self._keep("answers", key, outcome.answer, json.dumps(outcome.core), outcome.solver)
+
+    def put_finding(self, key: str, text: str) -> None:
+        """Keep the text of what a check found."""
+        if not self.read_only:
+            self._keep("findings", key, text)
+
+    def _keep(self, table: str, key: str, *values: str) -> None:
+        row = (key, *values, _checksum(key, *values))
         with self._lock:
             if self._db is None:
                 return
             try:
-                self._db.execute(
-                    "insert or replace into answers values (?, ?, ?, ?, ?)",
-                    (key, *values, _checksum(key, *values)),
-                )
+                marks = ", ".join("?" * len(row))
+                self._db.execute(f"insert or replace into {table} values ({marks})", row)
             except sqlite3.OperationalError as error:
                 self._complain_unless_busy(error)
             except sqlite3.DatabaseError as error:
@@ -155,7 +172,7 @@ class Cache:
     def _connection(self) -> sqlite3.Connection:
         if not self.read_only:
             self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            return self._connected(str(self.path), "pragma journal_mode = wal", _TABLE)
+            return self._connected(str(self.path), "pragma journal_mode = wal", *_TABLES)
         look = "select count(*) from sqlite_master"
         uri = self.path.absolute().as_uri()
         try:
@@ -206,8 +223,15 @@ class Cache:
             self._db = None
 
 
-def _checksum(key: str, answer: str, core: str, solver: str) -> str:
-    return hashlib.sha256(json.dumps([key, answer, core, solver]).encode()).hexdigest()
+def _checksum(*values: str) -> str:
+    return hashlib.sha256(json.dumps(values).encode()).hexdigest()
+
+
+def _finding(key: str, row: tuple[object, ...]) -> str:
+    text, checksum = map(str, row)
+    if checksum != _checksum(key, text):
+        raise _Corrupt("a finding does not have its checksum")
+    return text
 
 
 def _outcome(key: str, row: tuple[object, ...]) -> Outcome:

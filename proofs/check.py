@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from mapproof.model.language import solver
 from mapproof.model.language.design import Design
@@ -18,6 +18,7 @@ from mapproof.model.language.unbounded import check_stratified
 
 from .composed import Hints, hints_of_parts
 from .cti import with_ctis
+from .findings import Findings, question
 from .finite import settle
 from .induction import (
     LAST_EFFORT,
@@ -26,21 +27,18 @@ from .induction import (
     Prover,
     Rechecker,
     induction,
-    other_solver,
 )
 from .inference import Inference
 from .lemma import Lemma
-from .pdr import ENGINE, Invariant
+from .pdr import ENGINE
+from .recall import Stale, finding, recalled
+from .results import SAT, Results
 from .search import Searched, search
-from .trace import REPLAY, Trace
+from .trace import Trace
 from .verdict import Result, Verdict
 from .walks import Walks
 from .worker import Solvers
 
-if TYPE_CHECKING:
-    from .certificate import Certificate
-
-SAT = "glucose"
 PATIENCE = 5.0  # seconds to look at a scope for what was seen at a smaller one
 CTI_SECONDS = 10.0  # for all claims that are left
 FIRST_DEPTH = 4  # what is not violated so soon goes to the finite-scope prover, then deeper
@@ -58,7 +56,8 @@ class Options:
     design leave open is tried with inferred ones.  only: names of the properties to report, all if
     empty; certify: results of proofs have their certificates; thorough: what is left open goes to the
     prover for the scope as well; ctis: of what is not settled, a step that a proof does not get past is
-    looked for; solvers: who is asked, the workers of this process if None.
+    looked for; solvers: who is asked, the workers of this process if None; findings: what earlier
+    checks found, if anything.
     """
 
     depth: int = 10
@@ -70,6 +69,7 @@ class Options:
     thorough: bool = True
     ctis: bool = True
     solvers: Solvers | None = None
+    findings: Findings | None = None
 
 
 def check(
@@ -89,25 +89,28 @@ def check(
         same = design.system()
         design = design.but(name=design.name, lemmas=(), made_of=_unaided(design.made_of))
         design = design.running(same, name=design.name)
-    jobs = [p for p in design.properties if p.kind == "sometimes"]
-    claims = [p for p in wanted if p.kind != "sometimes"]
+    key = _question(design, wanted, options)
+    kept = options.findings if key else None
+    if kept is not None and (known := kept.get(key)) is not None:
+        with suppress(Stale), closing(Rechecker(options.timeout, options.solvers)) as rechecker:
+            says = Results(design, rechecker, progress, certify=options.certify)
+            return recalled(known, wanted, design.scope_at(options.scope), says)
     with closing(Rechecker(options.timeout, options.solvers)) as rechecker:
-        run = _Run(design, options, progress, rechecker)
-        proof = run.proof(claims)
-        results = run.searched([p for p in claims if p not in proof.proved], jobs, proof)
-        idle = [
-            r for r in results.values() if r.kind == "sometimes" and r.verdict is not Verdict.PROVED
-        ]
-        for prop in claims:
-            if prop.name in results:
-                results[prop.name] = unless_idle(results[prop.name], idle)
-            else:
-                found = proof if prop in proof.proved else run.inferred
-                results[prop.name] = run.proved(prop, found, idle)
-        if options.ctis:
-            seconds = min(options.timeout, CTI_SECONDS)
-            results |= with_ctis(design, results, (proof, run.inferred), seconds, progress)
+        results, proof = _Run(design, options, progress, rechecker).checked(wanted)
+    if kept is not None and (found := finding(wanted, results, proof)) is not None:
+        kept.put(key, found, proof)
     return [results[p.name] for p in wanted]
+
+
+def _question(design: Design[Any], wanted: Sequence[Property[Any]], options: Options) -> str:
+    """The name of what is found of the properties; empty where nothing is kept."""
+    if options.findings is None:
+        return ""
+    try:
+        scope = design.scope_at(options.scope)
+        return question(design, wanted, scope, [options.depth, options.lemmas])
+    except DesignError:  # no machine at the scope
+        return ""
 
 
 def unless_idle(result: Result, idle: Sequence[Result]) -> Result:
@@ -134,10 +137,36 @@ class _Run:
         self.options = options
         self.progress = progress
         self.rechecker = rechecker
+        self.results = Results(design, rechecker, progress, certify=options.certify)
         self.scope = design.scope_at(options.scope)
-        self.walks = _walks(design, self.scope)
         self.inferred = Induction()
         self.hints = Hints()
+
+    @cached_property
+    def walks(self) -> Walks | None:
+        """Random walks at the scope."""
+        return _walks(self.design, self.scope)
+
+    def checked(self, wanted: Sequence[Property[Any]]) -> tuple[dict[str, Result], Induction]:
+        """Results by property, also of each ``sometimes``; and what proves the claims."""
+        jobs = [p for p in self.design.properties if p.kind == "sometimes"]
+        claims = [p for p in wanted if p.kind != "sometimes"]
+        proof = self.proof(claims)
+        results = self.searched([p for p in claims if p not in proof.proved], jobs, proof)
+        idle = [
+            r for r in results.values() if r.kind == "sometimes" and r.verdict is not Verdict.PROVED
+        ]
+        for prop in claims:
+            if prop.name in results:
+                results[prop.name] = unless_idle(results[prop.name], idle)
+            else:
+                found = proof if prop in proof.proved else self.inferred
+                results[prop.name] = self.results.proved(prop, found, idle)
+        if self.options.ctis:
+            seconds = min(self.options.timeout, CTI_SECONDS)
+            both = proof, self.inferred
+            results |= with_ctis(self.design, results, both, seconds, self.progress)
+        return results, proof.and_also(self.inferred)
 
     def proof(self, claims: Sequence[Property[Any]]) -> Induction:
         """What is inductive with the lemmas of the design; each proof is on its way to the second
@@ -219,58 +248,6 @@ class _Run:
         submit = self.rechecker.submit
         return induction(design, standing, helping, self.prover, tell, submit, inference)
 
-    def base(self, prop: Property[Any], verdict: Verdict, **fields: Any) -> Result:
-        assumptions = tuple(a.name for a in self.design.assumptions)
-        return Result(
-            self.design.name, prop.name, prop.kind, verdict, assumptions=assumptions, **fields
-        )
-
-    def proved(self, prop: Property[Any], proof: Induction, idle: list[Result]) -> Result:
-        """Proved, unless the second solver doubts a cell or the design was not seen to do its job."""
-        uses = proof.uses(prop.name)
-        cells = [c for name in (prop.name, *uses) for c in proof.cells_of(name)]
-        for cell in cells:
-            self.progress(f"{cell.cell.name} (second solver)")
-            answer = self.rechecker.answer(cell)
-            if answer.answer != "unsat":
-                other, name = other_solver(cell.found_by), cell.cell.name
-                doubt = f"{other} gave up on {name} ({answer.reason})"
-                if answer.answer == "sat":
-                    doubt = f"{other} answers sat to {name}"
-                reason = f"{doubt}, which {cell.found_by} proved"
-                return self.base(prop, Verdict.UNKNOWN, reason=reason)
-        if idle:
-            names = ", ".join(r.property for r in idle)
-            reason = f"inductive, but the design was not seen to do its job: {names}"
-            return self.base(prop, Verdict.UNKNOWN, lemmas=uses, reason=reason)
-        finders = sorted({c.found_by for c in cells}) or [solver.version()]
-        others = sorted({self.rechecker.answer(c).solver for c in cells})
-        return self.base(
-            prop,
-            Verdict.PROVED,
-            lemmas=uses,
-            solver=", ".join(finders),
-            checked_by=tuple(others),
-            certificate=self.certificate(prop, proof),
-            inferred=tuple(p for p in proof.proved if isinstance(p, Lemma) and p.name in uses),
-            seconds=proof.seconds,
-        )
-
-    def certificate(
-        self, prop: Property[Any], shown_by: Induction | Invariant | Trace
-    ) -> Certificate | None:
-        """The certificate of what shows a property, if it is asked for."""
-        if not self.options.certify:
-            return None
-        from .certified_any_size import certificate
-        from .certified_at_scope import certificate_at_scope, certificate_of_run
-
-        if isinstance(shown_by, Trace):
-            return certificate_of_run(shown_by, prop)
-        if isinstance(shown_by, Invariant):
-            return certificate_at_scope(self.design, prop, shown_by, solver.version())
-        return certificate(self.design, prop.name, shown_by)
-
     def searched(
         self, claims: Sequence[Property[Any]], jobs: Sequence[Property[Any]], proof: Induction
     ) -> dict[str, Result]:
@@ -286,7 +263,7 @@ class _Run:
                 todo[job] = 2 * depth
             else:
                 shown = Searched(trace, len(trace.events), trace.machine.scope)
-                results[job.name] = self.judged(job, shown, proof, 0.0)
+                results[job.name] = self.results.judged(job, shown, proof, 0.0)
         for claim in claims:  # a walk that refutes a claim says how deep to look
             todo[claim] = max(depth, proof.failures[claim.name].steps)
         results |= self.search({p: min(todo[p], FIRST_DEPTH) for p in todo}, proof)
@@ -353,14 +330,14 @@ class _Run:
         if prop.kind == "sometimes":
             reason = f"it cannot happen at {self.scope}, at whatever depth"
             return before.but(reason=reason, depth=None, seconds=seconds)
-        return self.base(
+        return self.results.base(
             prop,
             Verdict.PROVED_AT_SCOPE,
             scope=self.scope.names(),
             reason=f"not for any size: {proof.failures[prop.name].explanation}",
             solver=ENGINE,
             checked_by=(solver.version(),),
-            certificate=self.certificate(prop, found.invariant),
+            certificate=self.results.certificate(prop, found.invariant),
             seconds=seconds,
         )
 
@@ -374,7 +351,7 @@ class _Run:
             if found.trace is None:
                 found = Searched(trace, depth, self.scope)
                 note = "there may be a shorter run: the search for it reached the time limit"
-        result = self.judged(prop, found, proof, monotonic() - started)
+        result = self.results.judged(prop, found, proof, monotonic() - started)
         return result.but(reason=note, solver=ENGINE if found.trace is trace else SAT)
 
     def impossible(self, job: Property[Any]) -> bool:
@@ -421,7 +398,7 @@ class _Run:
             return None
         found = Searched(trace, len(trace.events), trace.machine.scope)
         note = f"on a smaller machine, {found.scope}; at {self.scope} the search took too long"
-        return self.judged(job, found, proof, 0.0).but(reason=note)
+        return self.results.judged(job, found, proof, 0.0).but(reason=note)
 
     def search(self, todo: Mapping[Property[Any], int], proof: Induction) -> dict[str, Result]:
         """The bounded search for some properties, each to its depth, as results."""
@@ -438,42 +415,7 @@ class _Run:
             lambda k: tell(f"{self.design.name}, runs of {k} steps: {names}"),
         )
         seconds = (monotonic() - started) / len(todo)
-        return {p.name: self.judged(p, found[p.name], proof, seconds) for p in todo}
-
-    def judged(
-        self, prop: Property[Any], found: Searched, proof: Induction, seconds: float
-    ) -> Result:
-        """What a bounded search establishes about one property."""
-        witness = prop.kind == "sometimes"
-        if found.trace is not None:
-            verdict = Verdict.PROVED if witness else Verdict.VIOLATED
-            result = self.bounded(prop, verdict, found, "", seconds)
-            kept = self.certificate(prop, found.trace) if witness else None
-            return result.but(
-                trace=found.trace, replayed=True, checked_by=(REPLAY,), certificate=kept
-            )
-        why = found.reason
-        if witness:
-            why = why or f"not reached within {found.depth} steps"
-            return self.bounded(prop, Verdict.UNKNOWN, found, why, seconds)
-        unproved = f"not proved: {proof.failures[prop.name].explanation}"
-        verdict = Verdict.UNKNOWN if why else Verdict.HOLDS_TO_DEPTH
-        return self.bounded(
-            prop, verdict, found, f"{why}; {unproved}" if why else unproved, seconds
-        )
-
-    def bounded(
-        self, prop: Property[Any], verdict: Verdict, found: Searched, reason: str, seconds: float
-    ) -> Result:
-        return self.base(
-            prop,
-            verdict,
-            scope=found.scope.names(),
-            depth=found.depth,
-            reason=reason,
-            solver=SAT,
-            seconds=seconds,
-        )
+        return {p.name: self.results.judged(p, found[p.name], proof, seconds) for p in todo}
 
 
 def _walks(design: Design[Any], scope: Scope) -> Walks | None:

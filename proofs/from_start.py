@@ -15,7 +15,7 @@ from mapproof.model.language.design import Design
 from mapproof.model.language.errors import DesignError
 from mapproof.model.language.property import Property
 
-from .check import SAT
+from .results import SAT
 from .search import Searched, can_move, search
 from .trace import REPLAY
 from .verdict import Result, Verdict

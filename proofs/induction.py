@@ -312,12 +312,19 @@ class Rechecker:
         self._deadline = monotonic() + timeout
         self._pool = pool or shared()
         self._answers: dict[str, Future[Outcome]] = {}
+        self._again: list[Future[Outcome]] = []
 
     def submit(self, proof: Proof) -> None:
         """Begin to re-check a proof."""
         if proof.text not in self._answers:
             other = "cvc5" if proof.found_by.startswith("z3") else "z3"
             self._answers[proof.text] = self._pool.submit(other, proof.text, self._deadline)
+
+    def again(self, proof: Proof) -> Future[Outcome]:
+        """Have a proof found again by who found it."""
+        finder = "z3" if proof.found_by.startswith("z3") else "cvc5"
+        self._again.append(self._pool.submit(finder, proof.text, self._deadline))
+        return self._again[-1]
 
     def answer(self, proof: Proof) -> Outcome:
         """What the other solver says of the same claim."""
@@ -330,7 +337,7 @@ class Rechecker:
 
     def close(self) -> None:
         """Drop what has not been re-checked."""
-        self._pool.drop(self._answers.values())
+        self._pool.drop([*self._answers.values(), *self._again])
 
 
 def other_solver(found_by: str) -> str:

@@ -1,7 +1,7 @@
 """Checks of restrictions of one design, as questions and answers that can go to other processes.
 
-A process that was forked has the design, too; so what is sent are names, and text where things are
-new: inferred lemmas as terms, runs as events.  Runs are replayed when they arrive.
+A process that was forked has the design, too; so what is sent are names, and plain data where things
+are new: inferred lemmas, and runs, which are replayed when they arrive.
 """
 
 from __future__ import annotations
@@ -12,22 +12,18 @@ from functools import cached_property
 from typing import Any
 
 from mapproof.model.language import nodes
-from mapproof.model.language.concrete import Event, Machine, State
 from mapproof.model.language.design import Design
 from mapproof.model.language.parts import restricted
-from mapproof.model.language.scope import Scope
 
 from .check import Options, check
 from .crew import Crew
 from .lemma import Lemma
 from .memo import Memo
-from .trace import Trace, rerun
-from .trees import Reader, sort_text, tree_text
+from .portable import LemmaText, Portable, ResultText, lemma_text, result_text
 from .verdict import Result
 from .worker import Solvers
 
 Progress = Callable[[str], None]
-LemmaText = tuple[str, str, tuple[tuple[str, str], ...]]  # name, clause, its variables and sorts
 
 
 @dataclass(frozen=True)
@@ -42,16 +38,6 @@ class Question:
     jobs: tuple[str, ...] = ()
     thorough: bool = True
     patience: int = 1
-
-
-@dataclass(frozen=True)
-class _Run:
-    sizes: dict[str, int]
-    start: State
-    events: tuple[tuple[str, tuple[int, ...]], ...]
-
-
-_Answer = list[tuple[Result, _Run | None, tuple[LemmaText, ...]]]
 
 
 class Questions:
@@ -90,11 +76,12 @@ class Questions:
             for question in questions:
                 yield self._kept(self._ask(question, offered, self.progress))
             return
-        texts = tuple(map(_lemma_text, offered))
+        texts = tuple(map(lemma_text, offered))
         values = self._crew.values([(question, texts) for question in questions])
         for number, (question, answer) in enumerate(zip(questions, values, strict=True), 1):
             self.progress(f"{self.design.name}: {number} of {len(questions)} questions")
-            yield self._kept(self._read(question, answer))
+            portable = Portable(self.restricted(question.parts))
+            yield self._kept(map(portable.result, answer))
 
     def close(self) -> None:
         """End the other processes."""
@@ -138,47 +125,17 @@ class Questions:
 
     # To other processes and back.
 
-    def _begin(self) -> Callable[[tuple[Question, tuple[LemmaText, ...]]], _Answer]:
-        def do(task: tuple[Question, tuple[LemmaText, ...]]) -> _Answer:
+    @cached_property
+    def _whole(self) -> Portable:
+        return Portable(self.design)
+
+    def _begin(self) -> Callable[[tuple[Question, tuple[LemmaText, ...]]], list[ResultText]]:
+        def do(task: tuple[Question, tuple[LemmaText, ...]]) -> list[ResultText]:
             question, texts = task
-            offered = [self._lemma(text) for text in texts]
-            return [
-                (
-                    result.but(trace=None, cti=None, inferred=()),
-                    None if result.trace is None else _run(result.trace),
-                    tuple(map(_lemma_text, result.inferred)),
-                )
-                for result in self._ask(question, offered, lambda _: None)
-            ]
+            offered = list(map(self._whole.lemma, texts))
+            return list(map(result_text, self._ask(question, offered, lambda _: None)))
 
         return do
-
-    def _read(self, question: Question, answer: _Answer) -> Iterator[Result]:
-        design = self.restricted(question.parts)
-        for result, run, lemmas in answer:
-            trace = None if run is None else self._trace(design, result.property, run)
-            yield result.but(trace=trace, inferred=tuple(map(self._lemma, lemmas)))
-
-    def _trace(self, design: Design[Any], name: str, run: _Run) -> Trace:
-        scope = Scope({self._reader.sorts[sort]: size for sort, size in run.sizes.items()})
-        machine = Machine(design.system(), scope)
-        transitions = {t.name: t for t in design.system().transitions}
-        events = [Event(transitions[step], arguments) for step, arguments in run.events]
-        return rerun(design, design.property_named(name), machine, run.start, events)
-
-    def _lemma(self, text: LemmaText) -> Lemma:
-        name, clause, variables = text
-        named = [nodes.var(self._reader.sort(sort), variable) for variable, sort in variables]
-        return Lemma(self._reader.tree(clause, named), name)
-
-    @cached_property
-    def _reader(self) -> Reader:
-        components = self.design.system().components
-        sorts: list[Any] = [sort for c in components for sort in (*c.keys, c.value)]
-        bases = (sort.base if isinstance(sort, nodes.OptOf) else sort for sort in sorts)
-        named = {base.__name__: base for base in (*bases, *self.design.sorts)}
-        named.pop(nodes.BOOL.__name__, None)
-        return Reader(named, components)
 
 
 def _about(design: Design[Any], lemmas: Iterable[Lemma]) -> list[Lemma]:
@@ -187,15 +144,3 @@ def _about(design: Design[Any], lemmas: Iterable[Lemma]) -> list[Lemma]:
     about = nodes.components_of(*(t.when for t in steps))
     about |= {u.component for t in steps for u in t.updates}
     return [lemma for lemma in lemmas if nodes.components_of(lemma.clause) <= about]
-
-
-def _lemma_text(lemma: Lemma) -> LemmaText:
-    variables = tuple((str(v.data), sort_text(v.sort)) for v in lemma.clause.variables)
-    return lemma.name, tree_text(lemma.clause), variables
-
-
-def _run(trace: Trace) -> _Run:
-    scope = trace.machine.scope
-    sizes = {sort.__name__: scope[sort] for sort in scope}
-    events = tuple((event.transition.name, event.arguments) for event in trace.events)
-    return _Run(sizes, trace.states[0], events)

@@ -109,6 +109,22 @@ def areas_are_flushed_before_a_change(s: EncPgtable, cpu: Cpu, f: Frame) -> Bool
 
 
 @always
+def areas_map_pages_in_use(s: EncPgtable, f: Frame) -> Bool:
+    """A page that is mapped in an area is not free."""
+    return s.leaf[View.VMAP, f].is_some.implies(s.use[f] != Use.FREE)
+
+
+@always
+def leaves_change_after_the_flush(s: EncPgtable, cpu: Cpu, f: Frame) -> Bool:
+    """Every CPU has answered the first request when the platform has been told and while leaves are
+    changed, and the second when the platform is told again."""
+    flushed = set_memory_enc.at(s, f, CONVERT) | set_memory_enc.at(s, f, CONFIRM)
+    for position in (CHANGE_PRIMARY, CHANGE_DIRECT_MAP, CHANGE_IMAGE_MAP, FLUSH_AFTER):
+        flushed |= set_memory_enc.at(s, f, position)
+    return flushed.implies(~s.call.waits_for[f, cpu])
+
+
+@always
 def leaves_change_in_order(s: EncPgtable, f: Frame) -> Bool:
     """The leaf of the address that was given first, then the direct map."""
     want = some(s.call.want[f])
@@ -191,6 +207,26 @@ def entries_go_when_asked_for(old: EncPgtable, new: EncPgtable, cpu: Cpu, f: Fra
     return gone.implies(
         exists(Frame, lambda g: old.call.waits_for[g, cpu] & ~new.call.waits_for[g, cpu])
     )
+
+
+@step
+def areas_go_with_a_purge(old: EncPgtable, new: EncPgtable, cpu: Cpu, f: Frame) -> Bool:
+    """A TLB entry of an area goes with an answer to a request, or with the purge of the area, which was
+    mapped once."""
+    gone = old.tlb[cpu, View.VMAP, f].is_some & new.tlb[cpu, View.VMAP, f].is_none
+    asked = exists(Frame, lambda g: old.call.waits_for[g, cpu] & ~new.call.waits_for[g, cpu])
+    unmapped = (~old.lazy[f] & new.lazy[f]).implies(old.leaf[View.VMAP, f].is_some)
+    return unmapped & gone.implies(asked | (old.lazy[f] & ~new.lazy[f]))
+
+
+@step
+def pages_are_leaked_when_all_have_flushed(
+    old: EncPgtable, new: EncPgtable, cpu: Cpu, f: Frame
+) -> Bool:
+    """A call that leaks a page waits for no CPU, and nobody maps the page in an area afterwards."""
+    leaked = (old.use[f] != Use.LEAKED) & (new.use[f] == Use.LEAKED)
+    mapped = old.leaf[View.VMAP, f].is_none & new.leaf[View.VMAP, f].is_some
+    return leaked.implies(~old.call.waits_for[f, cpu]) & ~((old.use[f] == Use.LEAKED) & mapped)
 
 
 @sometimes

@@ -114,6 +114,18 @@ def stacks_change_by_code_that_runs(
 
 
 @step
+def mappings_flush_one_cpu(
+    s: KmapLocals, new: KmapLocals, cpu: Cpu, other: Cpu, i: KmIdx, j: KmIdx
+) -> Bool:
+    """The cost: a slot is flushed when it is emptied, by the CPU that it belongs to, and no other CPU
+    flushes with it."""
+    gone = s.tlb[cpu, i].is_some & new.tlb[cpu, i].is_none
+    also = s.tlb[other, j].is_some & new.tlb[other, j].is_none
+    emptied = s.pte[cpu, i].is_some & new.pte[cpu, i].is_none
+    return gone.implies(emptied & also.implies(cpu == other))
+
+
+@step
 def interrupts_end_as_deep_as_they_began(s: KmapLocals, new: KmapLocals, cpu: Cpu) -> Bool:
     """An interrupt has unmapped what it mapped when it ends, and begins at the depth of its thread."""
     differs = s.in_irq[cpu] != new.in_irq[cpu]

@@ -14,7 +14,7 @@ writes to it first; devices, which SME_COHERENT does not cover (see sev_reuse).
 
 from __future__ import annotations
 
-from mapproof.model.language import Bool, always, some, sometimes, step
+from mapproof.model.language import Bool, always, exists, some, sometimes, step
 from mapproof.model.machine.sorts import Cpu, Frame
 from mapproof.model.operations.enc_pgtable import (
     CHANGE_DIRECT_MAP,
@@ -25,6 +25,7 @@ from mapproof.model.operations.enc_pgtable import (
     FINISH,
     FLUSH_AFTER,
     Key,
+    Rounds,
     Use,
     View,
     set_memory_enc,
@@ -75,11 +76,33 @@ def the_hypervisor_is_told(s: Sev, f: Frame) -> Bool:
     return told & known.implies(s.told[f] == s.key(f))
 
 
+@always
+def coherent_conversions_flush_no_caches(s: Sev, f: Frame) -> Bool:
+    """The cost: with SME_COHERENT, a conversion flushes no caches."""
+    none = s.call.cache_rounds[f] == Rounds.NONE
+    return set_memory_enc.idle(s, f) | ~s.coherent[()] | none
+
+
 @step
 def lines_are_written_by_owners(old: Sev, new: Sev, f: Frame, key: Key) -> Bool:
     """A line becomes dirty when its page is used, and not while it is converted."""
     dirty = (old.line[f, key] != Line.DIRTY) & (new.line[f, key] == Line.DIRTY)
     return dirty.implies(old.owned(f) & set_memory_enc.idle(old, f))
+
+
+@step
+def lines_come_by_a_translation(old: Sev, new: Sev, f: Frame, key: Key) -> Bool:
+    """A line comes with the key of a translation that a CPU has; a dirty line does not become clean, but
+    goes."""
+    came = (old.line[f, key] == Line.NONE) & (new.line[f, key] != Line.NONE)
+
+    def has(cpu: Cpu) -> Bool:
+        views = (View.DIRECT, View.IMAGE, View.VMAP)
+        found = [old.tlb[cpu, view, f] == some(key) for view in views]
+        return found[0] | found[1] | found[2]
+
+    cleaned = (old.line[f, key] == Line.DIRTY) & (new.line[f, key] == Line.CLEAN)
+    return came.implies(exists(Cpu, has)) & ~cleaned
 
 
 @sometimes

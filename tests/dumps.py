@@ -24,9 +24,11 @@ def note(name: bytes, body: bytes) -> bytes:
     return struct.pack("<III", len(name), len(body), 0) + padded + body + b"\0" * (-len(body) % 4)
 
 
-def qemu_note(cr3: int, cr4: int) -> bytes:
+def qemu_note(cpu: dict[str, int]) -> bytes:
     """The registers of one CPU as QEMU writes them."""
     body = bytearray(440 + 8)
+    cr3, cr4 = cpu["cr3"], cpu["cr4"]
+    struct.pack_into("<Q", body, 8 + 18 * 8 + 9 * 24 + 16, cpu.get("idt", 0))
     struct.pack_into("<5Q", body, 8 + 18 * 8 + 10 * 24, 0, 0, 0, cr3, cr4)
     return note(b"QEMU\0", bytes(body))
 
@@ -36,7 +38,7 @@ def elf(image: Image, *, info: bool = True, registers: bool = True, holes: int =
     wide = image.geometry.long_mode
     notes = b""
     for cpu in image.header["cpus"] if registers else []:
-        notes += qemu_note(cpu["cr3"], cpu["cr4"])
+        notes += qemu_note(cpu)
     if info:
         notes += note(b"VMCOREINFO\0", image.header["vmcoreinfo"].encode())
     runs = runs_of(image.pages.frames)
@@ -78,23 +80,24 @@ PACKERS: dict[int, Callable[[bytes], bytes]] = {
 """By the flag in a descriptor: none, zlib, lzo, snappy, zstd."""
 
 
-def kdump(image: Image, flag: int = 1) -> bytes:
+def kdump(image: Image, flag: int = 1, *, info: bool = True) -> bytes:
     """A compressed kdump file, pages packed with zlib or another of PACKERS."""
     most = int(image.pages.frames.max()) + 1
     bitmap = bytearray(-(-most // (8 * PAGE_SIZE)) * PAGE_SIZE)
     for frame in image.pages.frames.tolist():
         bitmap[frame // 8] |= 1 << frame % 8
     blocks = 2 * len(bitmap) // PAGE_SIZE
-    info = image.header["vmcoreinfo"].encode()
+    said = image.header["vmcoreinfo"].encode() if info else b""
+    notes = b"".join(map(qemu_note, image.header["cpus"]))
     table = (2 + blocks) * PAGE_SIZE
     data = table + 24 * len(image.pages)
     head, sub = bytearray(PAGE_SIZE), bytearray(PAGE_SIZE)
     head[:8] = b"KDUMP   "
     head[12 + 4 * 65 : 12 + 4 * 65 + 6] = b"x86_64"
     struct.pack_into("<4I", head, 428, PAGE_SIZE, 1, blocks, most)
-    struct.pack_into("<QQ", sub, 32, data, len(info))
+    struct.pack_into("<4Q", sub, 32, data, len(said), data + len(said), len(notes))
     struct.pack_into("<Q", sub, 96, most)
-    descriptors, pages = b"", bytes(info)
+    descriptors, pages = b"", said + notes
     rows: list[bytes] = [row.tobytes() for row in image.pages.content]
     for row in rows:
         packed = PACKERS[flag](row)

@@ -303,7 +303,10 @@ def test_difference() -> None:
     ("arguments", "message"),
     [
         (("/nowhere.ptsnap",), "cannot read it"),
-        ((str(FOLDER / "oracle.json"),), "not a"),
+        ((str(FOLDER / "oracle.json"),), "no snapshot, ELF dump or compressed kdump"),
+        ((str(FOLDER),), "it is a folder"),
+        (("/dev/zero",), "it is a pipe or a device"),
+        ((str(path_of("amd64_pti")), "--registers", "/dev/zero"), "it is a pipe or a device"),
         ((str(path_of("amd64_pti")), "--only", "nonsense"), "no property of snapshots"),
         ((str(path_of("amd64_pti")),) * 3, "one snapshot, or two"),
     ],

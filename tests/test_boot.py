@@ -18,17 +18,19 @@ from .snapshot_files import properties
 KERNELS = Path(os.environ.get("MAPPROOF_KERNELS", "/nowhere"))  # see benchmarks/kernels.py
 
 # Architecture, kernel command line, CPU, what is on the machine, and what is known to be wrong with it.
-PAE_FINDINGS = {
+TAIL = {"free_pages_are_in_the_direct_map_only"}  # behind the kernel image
+CLONED = {"only_entry_text_is_executable"}  # by the large page
+PAE_FINDINGS = CLONED | {
     "global_pages_are_in_the_user_tables",
     "user_tables_have_init_mms_kernel_entries",
     "user_tables_have_no_writable_code",
     "user_tables_have_the_kernels_leaf",
 }
 BOOTS = [
-    ("amd64", "pti=on", "Haswell", "x86-64", set()),
-    ("amd64", "nopti", "Haswell", "x86-64", set()),
-    ("amd64", "pti=on nokaslr secretmem.enable=1", "Haswell", "x86-64", set()),
-    ("amd64", "pti=on", "max", "x86-64-la57", set()),
+    ("amd64", "pti=on", "Haswell", "x86-64", TAIL | CLONED),
+    ("amd64", "nopti", "Haswell", "x86-64", TAIL),
+    ("amd64", "pti=on nokaslr secretmem.enable=1", "Haswell", "x86-64", TAIL | CLONED),
+    ("amd64", "pti=on", "max", "x86-64-la57", TAIL | CLONED),
     ("i386", "pti=on", "Haswell", "i386-pae", PAE_FINDINGS),
     ("i386", "nopti", "Haswell", "i386-pae", set()),
 ]

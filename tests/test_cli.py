@@ -19,7 +19,8 @@ from click import unstyle
 from click.testing import CliRunner, Result
 
 from mapproof import Options, Verdict, __version__
-from mapproof.cli import exit_code, main
+from mapproof.cli import main
+from mapproof.commands.session import exit_code
 from mapproof.proofs.verdict import Result as Checked
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -300,6 +301,7 @@ def counting() -> Iterator[subprocess.Popen[str]]:
         "import signal, sys\n"
         "from mapproof.cli import main\n"
         "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "print('ready', file=sys.stderr, flush=True)\n"
         "main(['explore', 'kpt', '--scope', 'mm=4,userpage=4,kernelpage=6,frame=8'])\n"
     )
     process = subprocess.Popen(
@@ -311,7 +313,9 @@ def counting() -> Iterator[subprocess.Popen[str]]:
 
 
 def test_interrupt(counting: subprocess.Popen[str]) -> None:
-    time.sleep(1.5)
+    assert counting.stderr is not None
+    assert counting.stderr.readline() == "ready\n"
+    time.sleep(1)
     counting.send_signal(signal.SIGINT)
     out, err = counting.communicate(timeout=20)
     assert (counting.returncode, out) == (130, "")

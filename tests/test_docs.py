@@ -64,7 +64,9 @@ def test_readme_picture(tmp_path: Path) -> None:
     assert drawn.read_bytes() == kept.read_bytes(), f"run {REGENERATE}=1 pytest tests/test_docs.py"
 
 
-@pytest.mark.parametrize("page", ["isolation.md", "cacheability.md", "keys.md"])
+@pytest.mark.parametrize(
+    "page", ["isolation.md", "cacheability.md", "keys.md", "direct-map-removal.md", "encryption.md"]
+)
 def test_every_promise_has_a_property(page: str) -> None:
     """What a page about systems names are systems and properties that exist."""
     text = (ROOT / "docs" / page).read_text(encoding="utf-8")

@@ -82,6 +82,16 @@ def test_the_sync_of_2018_and_of_2019_with_shared_and_with_unshared_pmds() -> No
         assert not formulas(name, "not_promised")
 
 
+def test_an_interrupt_handler_speaks_of_who_asked() -> None:
+    name = "huge-vmap::do_kernel_range_flush"
+    assert formulas(name) == {"~call.waits_for[by, cpu]", "pmd_cache[cpu, call.slot[by]].is_none"}
+
+
+def test_what_longer_runs_refute_is_not_left_open() -> None:
+    """A clause about a second slot, which the machine of the prover's own search does not have."""
+    assert said("split::set_memory_4k")["unsettled"] == 0
+
+
 def test_every_fact_is_proved_by_two_solvers() -> None:
     for fact in said("vmalloc-pae-2019::purge_vmap_area_lazy")["promises"]:
         assert fact["checked_by"]

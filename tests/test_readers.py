@@ -15,6 +15,7 @@ import pytest
 from mapproof.model.machine.geometry import GEOMETRIES
 from mapproof.snapshots.audit import audit
 from mapproof.snapshots.image import BadSnapshot, Image, table_pages
+from mapproof.snapshots.memory import FileMemory
 from mapproof.snapshots.ptsnap import MAGIC, decode_ptsnap, encode_ptsnap
 from mapproof.snapshots.readers import read_image
 from mapproof.snapshots.report import audit_json, report
@@ -83,6 +84,15 @@ def test_a_pae_dump_has_the_roots_that_cpus_run_on(tmp_path: Path) -> None:
     assert processes(found) <= processes(image)
 
 
+@pytest.mark.parametrize("said", ["vmcoreinfo", "registers"])
+def test_a_kdump_of_qemu_says_x86_64_of_any_kernel(said: str, tmp_path: Path) -> None:
+    image = image_of("i386_pae_pti")
+    data = dumps.kdump(image, info=said == "vmcoreinfo")
+    found = read_image(written(tmp_path, data))
+    assert found.geometry is image.geometry
+    assert {cpu["cr3"] & ~0x1FFF for cpu in image.header["cpus"]} <= processes(found)
+
+
 def test_a_pae_dump_without_isolation_has_every_process(tmp_path: Path) -> None:
     """Tables of 32 bytes, on no list; the one that boots other CPUs is not taken for a process's."""
     image = read_image(SNAPSHOTS / "i386_pae_nopti.ptsnap.xz")
@@ -119,6 +129,27 @@ def test_proc_kcore_has_addresses_without_memory(tmp_path: Path) -> None:
     found = read_image(written(tmp_path, bytes(data)))
     assert processes(found) == processes(image)
     assert found.problems == []
+
+
+def test_segments_that_overlap_hide_nothing(tmp_path: Path) -> None:
+    """/proc/kcore has kernel text once more, in the middle of memory."""
+    pages = b"".join(bytes([i]) * 4096 for i in range(12))
+    segments = [(0, 0, 10 << 12), (3 << 12, 10 << 12, 2 << 12)]
+    memory = FileMemory(written(tmp_path, pages), segments)
+    assert [memory.read(i << 12, 1) for i in range(10)] == [bytes([i]) for i in range(10)]
+    assert [frame for frames, _ in memory.scan() for frame in frames.tolist()] == list(range(10))
+
+
+def test_holes_of_a_file_are_not_read(tmp_path: Path) -> None:
+    path = written(tmp_path, bytes(5000))
+    with path.open("r+b") as file:
+        file.seek(1 << 40)
+        file.write(b"x" * 8192)
+        size = file.tell()
+    memory = FileMemory(path, [(0, 100, size - 100)])
+    scanned = list(memory.scan())
+    assert sum(len(frames) for frames, _ in scanned) < 1 << 12
+    assert b"x" * 4096 in b"".join(pages.tobytes() for _, pages in scanned)
 
 
 def test_a_dump_of_two_levels(tmp_path: Path) -> None:

@@ -106,5 +106,5 @@ def test_what_is_not_known_is_refused_by_name() -> None:
             raise Unreadable(f"no {component.name}")
 
     claim = Catalog().design_named("pti-pae").property_named("ldts_stay_where_they_are")
-    with pytest.raises(Unreadable, match="no kernel"):
+    with pytest.raises(Unreadable, match="no ldt"):
         evaluate(claim, Nothing())

@@ -18,10 +18,11 @@ MAGIC = b"\x7fELF"
 _X86_64, _I386 = 62, 3
 _PT_LOAD, _PT_NOTE = 1, 4
 _MANY = 0xFFFF  # PN_XNUM: the number is in the first section header
-_MOST_HEADERS = 1 << 16
+_MOST_HEADERS = 1 << 20  # QEMU writes one for each mapping, if asked for addresses
 _MOST_NOTES = 16 << 20
 _NO_ADDRESS = (0xFFFF_FFFF_FFFF_FFFF, 0xFFFF_FFFF)
 _QEMU_CR = 8 + 18 * 8 + 10 * 24  # of cr[] in QEMUCPUState (target/i386/arch_dump.c)
+_QEMU_IDT = _QEMU_CR - 8  # of idt.base
 
 
 @dataclass
@@ -108,4 +109,7 @@ def read_notes(data: bytes, dump: Dump) -> None:
         elif name == b"QEMU" and len(body) >= _QEMU_CR + 40:
             cr = struct.unpack_from("<5Q", body, _QEMU_CR)
             dump.registers.append((cr[3], cr[4]))
+            (idt,) = struct.unpack_from("<Q", body, _QEMU_IDT)
+            if 0 < idt < 1 << 32:  # a kdump of QEMU's says x86_64 whatever the kernel is
+                dump.machine = "i386"
         at = start + (size + 3 & ~3)

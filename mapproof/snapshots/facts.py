@@ -57,5 +57,5 @@ class Facts(ShadowFacts, RecordFacts, TableFacts):
 def _unknown(component: Component) -> str:
     name = component.name
     if "tlb" in name or name.startswith("psc"):
-        return f"a snapshot does not show what TLBs hold ({name})"
+        return "a snapshot does not show what TLBs hold"
     return f"a snapshot does not show {name}"

@@ -85,7 +85,7 @@ class Root:
 
     @property
     def title(self) -> str:
-        return ", ".join(self.names) or f"unnamed {self.kind} root {self.pa:#x}"
+        return ", ".join(self.names) or f"pgd {self.pa:#x}"
 
 
 @dataclass

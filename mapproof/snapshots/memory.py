@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from mapproof.model.machine.geometry import PAGE_SHIFT, PAGE_SIZE
 from .image import MOST_PHYSICAL, BadSnapshot, TablePages
 
 FARTHEST = 1 << 62  # no file is so long
+_SCANNED = 1 << 10  # pages at once
 
 
 class Memory(TablePages, ABC):
@@ -46,22 +48,30 @@ class Memory(TablePages, ABC):
         found = np.frombuffer(pages, kind).astype(np.uint64).reshape(len(frames), -1)
         return found[0] if isinstance(place, int) else found
 
+    def scan(self) -> Iterator[tuple[Column, Column]]:
+        """All pages, some at a time: frame numbers, and a row of bytes for each."""
+        for start, number in self.known_frames():
+            for frame in range(start, start + number, _SCANNED):
+                frames = np.arange(frame, min(frame + _SCANNED, start + number))
+                yield frames, self.entries(frames, 8).view(np.uint8)
+
     def read(self, pa: int, size: int) -> bytes | None:
         """Bytes of physical memory, None if not all of them are there."""
-        found = b""
+        pages = []
         for frame in range(pa >> PAGE_SHIFT, (pa + size - 1 >> PAGE_SHIFT) + 1):
             page = self.page(frame)
             if page is None:
                 return None
-            found += page
+            pages.append(page)
         start = pa & PAGE_SIZE - 1
-        return found[start : start + size]
+        return b"".join(pages)[start : start + size]
 
 
 class FileMemory(Memory):
     """Pages that lie in a file as they are.
 
-    segments: (physical address, offset in the file, size in bytes), of which whole pages are used.
+    segments: (physical address, offset in the file, size in bytes), of which whole pages are used.  If
+    two overlap, as text and memory do in /proc/kcore, the one that begins first counts.
     """
 
     def __init__(self, path: Path, segments: Iterable[tuple[int, int, int]]) -> None:
@@ -82,8 +92,10 @@ class FileMemory(Memory):
                 )
             lead = -pa % PAGE_SIZE
             first, pages = (pa + lead) >> PAGE_SHIFT, (there - lead) >> PAGE_SHIFT
-            if pages > 0:
-                self._segments.append((first, offset + lead, pages))
+            known = max(sum(self._segments[-1][::2]) - first, 0) if self._segments else 0
+            if pages > known:
+                where = offset + lead + (known << PAGE_SHIFT)
+                self._segments.append((first + known, where, pages - known))
         self._first = np.array([s[0] for s in self._segments], np.int64)
 
     def known_frames(self) -> Iterable[tuple[int, int]]:
@@ -94,11 +106,34 @@ class FileMemory(Memory):
         if at < 0 or frame >= self._segments[at][0] + self._segments[at][2]:
             return None
         first, offset, _ = self._segments[at]
-        try:
-            page = os.pread(self._file.fileno(), PAGE_SIZE, offset + (frame - first) * PAGE_SIZE)
-        except OSError:
-            return None
+        page = self._bytes(PAGE_SIZE, offset + (frame - first) * PAGE_SIZE)
         return page if len(page) == PAGE_SIZE else None
+
+    def scan(self) -> Iterator[tuple[Column, Column]]:
+        """As in the base class, but in one piece and without holes: a file may claim terabytes of them.
+        What cannot be read is left out."""
+        for first, offset, pages in self._segments:
+            done = self._data(offset, 0)
+            while done < pages:
+                size = min(_SCANNED, pages - done) << PAGE_SHIFT
+                data = self._bytes(size, offset + (done << PAGE_SHIFT))
+                there = np.frombuffer(data, np.uint8, len(data) & -PAGE_SIZE).reshape(-1, PAGE_SIZE)
+                yield np.arange(first + done, first + done + len(there)), there
+                done = self._data(offset, done + max(len(there), 1))
+
+    def _data(self, offset: int, page: int) -> int:
+        """The first page from that one on which is in no hole; pages are counted from an offset."""
+        at = offset + (page << PAGE_SHIFT)
+        try:
+            return page + (os.lseek(self._file.fileno(), at, os.SEEK_DATA) - at >> PAGE_SHIFT)
+        except OSError as error:
+            return FARTHEST if error.errno == errno.ENXIO else page
+
+    def _bytes(self, size: int, offset: int) -> bytes:
+        try:
+            return os.pread(self._file.fileno(), size, offset)
+        except OSError:
+            return b""
 
 
 class PackedMemory(Memory):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -11,6 +11,7 @@ from mapproof.model.language.sparse import Column, witnesses
 from mapproof.model.machine.geometry import PAGE_SHIFT, PAGE_SIZE, PageBit
 
 from .audit import Finding
+from .bits import W, X
 from .facts import Facts
 
 MOST = 1000  # instances, or ranges of them, that are put into words
@@ -27,6 +28,15 @@ _KINDS = {
     "M": "page cache",
     "X": "secret memory",
     "K": "kernel",
+}
+
+
+_OF_VMA = {
+    -1: "",
+    0: "where the VMA is neither writable nor executable:",
+    W: "where the VMA is not executable:",
+    X: "where the VMA is not writable:",
+    W | X: "",
 }
 
 
@@ -67,7 +77,7 @@ def offences(finding: Finding, facts: Facts, most: int = MOST) -> list[Offence]:
     rows = [{k: int(c[i]) for k, c in examples.items()} for i in range(size)]
     match sorted(kinds.values()):
         case ["Va"]:
-            return told.places(next(iter(examples.values())), most)
+            return told.places(finding, next(iter(examples.values())), most)
         case ["Extent"]:
             return [told.extent(next(iter(row.values()))) for row in rows]
         case ["Frame"]:
@@ -110,32 +120,40 @@ class _Told:
             self.owners(place),
         )
 
-    def places(self, places: Column, most: int) -> list[Offence]:
+    def places(self, finding: Finding, places: Column, most: int) -> list[Offence]:
         """Places with what both halves have there; those that continue each other, and those that are
         alike in several address spaces, as one."""
-        found: dict[tuple[object, ...], tuple[Mapping, ...]] = {}
-        first: dict[tuple[object, ...], int] = {}
-        runs = self._runs(places)
+        found: dict[tuple[object, ...], Offence] = {}
+        said = self._about(finding, places)
+        runs = self._runs(places, said)
         for run in runs[:most]:
             mappings = []
             for half in ("kernel", "user") if self._isolated(int(run[0])) else ("kernel",):
                 mapping = self.leaf(int(run[0]), half)
                 if mapping is not None:
                     mappings.append(replace(mapping, bytes=mapping.page * len(run)))
-            key = tuple(replace(m, owners=()) for m in mappings)
-            before = found.get(key, tuple(replace(m, owners=()) for m in mappings))
-            found[key] = tuple(
-                replace(a, owners=a.owners + b.owners)
-                for a, b in zip(before, mappings, strict=True)
+            about = _OF_VMA[int(said[np.searchsorted(places, run[0])])]
+            key = (about, *(replace(m, owners=()) for m in mappings))
+            before = found.get(key)
+            found[key] = (
+                Offence(about, tuple(mappings), int(run[0]))
+                if before is None
+                else replace(before, mappings=_owned(before.mappings, mappings))
             )
-            first.setdefault(key, int(run[0]))
-        told = [Offence("", mappings, first[key]) for key, mappings in found.items()]
-        return told + [Offence(f"and {len(runs) - most} more ranges")] * (len(runs) > most)
+        more = [Offence(f"and {len(runs) - most} more ranges")] * (len(runs) > most)
+        return [*found.values(), *more]
 
-    def _runs(self, places: Column) -> list[Column]:
+    def _about(self, finding: Finding, places: Column) -> Column:
+        """Of a property about VMAs: the rights of the VMA at each place, else nothing to say."""
+        if not any(c.name == "vma_w" for c in finding.prop.body().components):
+            return np.full(len(places), -1)
+        w, x = (r.at(places) != 0 for r in (self.facts.read_vma_w(), self.facts.read_vma_x()))
+        return np.asarray(w * W | x * X)
+
+    def _runs(self, places: Column, said: Column) -> list[Column]:
         """Ascending places, split where one does not continue the one before it."""
         p = self.facts.places
-        same = np.diff(self.facts.branch_of(places)) == 0
+        same = (np.diff(self.facts.branch_of(places)) == 0) & (np.diff(said) == 0)
         size = np.zeros(len(places), np.int64)
         for words, meta in ((p.kernel, p.kernel_meta), (p.user, p.user_meta)):
             flag_bits = words[places] & _FLAGS
@@ -210,6 +228,11 @@ class _Told:
         if kind == "Mm":
             return self.facts.walk.spaces[value].title
         return self.geometry.show_pfn(value) if kind == "Frame" else str(value)
+
+
+def _owned(before: tuple[Mapping, ...], more: Sequence[Mapping]) -> tuple[Mapping, ...]:
+    """The same mappings, in further address spaces."""
+    return tuple(replace(a, owners=a.owners + b.owners) for a, b in zip(before, more, strict=True))
 
 
 def flags(word: int, size: int, *, wide: bool = True) -> str:

@@ -25,7 +25,7 @@ def path_graph(audit: Audit, finding: Finding) -> Graph:
 
     graph: Graph = nx.MultiDiGraph()
     graph.graph["title"] = f"{audit.image.name} :: {finding.prop.name}  VIOLATED"
-    offence = next((o for o in offences(finding, audit.facts, 50) if o.mappings), None)
+    offence = next((o for o in offences(finding, audit.facts) if o.mappings), None)
     lines = [finding.prop.summary]
     if offence is not None:
         mappings = offence.mappings[:_MOST]
@@ -68,9 +68,9 @@ def _add_path(graph: Graph, audit: Audit, mapping: Mapping) -> None:
                 kind="table",
                 rank=depth + 2,
             )
-            text = flags(word, 0, wide=geometry.has_nx)
+            text = flags(word, 0, wide=geometry.has_nx) if level.level.rights else ""
         mark = "violates" if is_leaf else None
-        label = f"[{slot}] {text}"
+        label = f"[{slot}] {text}".rstrip()
         if not _has_edge(graph, source, target, label):
             graph.add_edge(source, target, label=label, mark=mark)
         if is_leaf:

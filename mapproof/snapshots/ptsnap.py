@@ -26,6 +26,20 @@ _XZ: Final = b"\xfd7zXZ\x00"
 _XZ_MEMORY: Final = 256 << 20
 
 
+def read_ptsnap(path: Path) -> Image:
+    """The snapshot in a file.  Raises BadSnapshot and OSError."""
+    with path.open("rb") as file:
+        start = file.read(len(MAGIC))
+        if not start.startswith((_XZ, MAGIC)):
+            raise BadSnapshot(
+                "no snapshot, ELF dump or compressed kdump (raw memory needs --registers)"
+            )
+        data = start + file.read(MOST_BYTES)
+    if len(data) > MOST_BYTES:
+        raise BadSnapshot(f"more than {MOST_BYTES} bytes")
+    return decode_ptsnap(data)
+
+
 def decode_ptsnap(data: bytes) -> Image:
     """The snapshot in the bytes of a file.  Raises BadSnapshot."""
     if data.startswith(_XZ):

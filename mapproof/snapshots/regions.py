@@ -20,6 +20,9 @@ _BASES = {
 }  # where KASLR puts them
 
 
+_KASAN = "kasan shadow"  # not where regions are moved: kaslr_memory_enabled()
+
+
 class Regions:
     """The memory map of one machine: that of its geometry, moved to where KASLR has put it."""
 
@@ -55,10 +58,13 @@ def _enumerated(name: str) -> str:
 
 def _regions(image: Image) -> list[machine.Region]:
     values = image.header.get("values", {})
+    bases = [(r, as_int(values.get(_BASES.get(r.name, "")))) for r in image.geometry.regions]
+    randomised = any(base not in (None, r.start) for r, base in bases)
     found = []
-    for region in image.geometry.regions:
+    for region, base in bases:
+        if randomised and region.name == _KASAN:
+            continue
         start, end = region.start, region.end
-        base = as_int(values.get(_BASES.get(region.name, "")))
         if base is not None:
             moved = base - start
             start, end = start + moved, min(end + moved, 1 << image.geometry.word_bits)
@@ -75,9 +81,9 @@ def _regions(image: Image) -> list[machine.Region]:
 def _lowmem(image: Image, regions: list[machine.Region]) -> list[machine.Region]:
     """On 32 bits the direct map ends with the memory that there is, and vmalloc begins behind it."""
     direct = next(r for r in regions if r.name == "direct map")
-    ends = [as_int(piece[1]) for piece in image.header.get("memory") or [] if _is_range(piece)]
     room = direct.end - direct.start
-    end = direct.start + max((e for e in ends if e is not None and e <= room), default=room)
+    ranges = [p for p in image.header.get("memory") or [] if _is_range(p) and p[0] < room]
+    end = direct.start + max((min(p[1], room) for p in ranges), default=room)
     found = []
     for region in regions:
         if region.name == "direct map":
@@ -90,4 +96,4 @@ def _lowmem(image: Image, regions: list[machine.Region]) -> list[machine.Region]
 
 
 def _is_range(piece: object) -> bool:
-    return isinstance(piece, list) and len(piece) == 2
+    return isinstance(piece, list) and len(piece) == 2 and None not in map(as_int, piece)

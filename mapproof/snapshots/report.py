@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 from mapproof.model.machine.geometry import Geometry
@@ -27,7 +28,8 @@ def report(audit: Audit, *, every: bool = False, figures: bool = False) -> str:
     for finding in audit.violated:
         lines += ["", *_violated(finding, audit, every=every)]
     if figures:
-        lines += ["", *_figures(statistics(audit.facts))]
+        lines += ["", *_regions(audit), "", *_figures(statistics(audit.facts))]
+    lines += _not_applicable(audit.findings)
     if audit.problems:
         lines += ["", "could not be read:"]
         lines += [line for problem in audit.problems for line in fold(problem, "  ", "    ")]
@@ -61,23 +63,24 @@ def _verdicts(findings: Sequence[Finding]) -> Iterator[str]:
     width = max((len(f.prop.name) for f in findings), default=0)
     for finding in findings:
         name = finding.prop.name.ljust(width)
-        match finding.status:
-            case Status.NOT_APPLICABLE | Status.NOTHING:
-                continue
-            case Status.VIOLATED:
-                yield f"  violated  {name}  {figure(finding)}"
-            case _:
-                yield f"  holds     {name}  {finding.found.checked}"
-    rest = [f for f in findings if f.status in (Status.NOT_APPLICABLE, Status.NOTHING)]
-    if rest:
+        if finding.status is Status.VIOLATED:
+            yield f"  violated  {name}  {figure(finding)}"
+        elif finding.status is Status.HOLDS:
+            yield f"  holds     {name}  {finding.found.checked}"
+
+
+def _not_applicable(findings: Sequence[Finding]) -> Iterator[str]:
+    """The properties that say nothing here, by the reason."""
+    reasons: dict[str, list[str]] = {}
+    for finding in findings:
+        if finding.status in (Status.NOT_APPLICABLE, Status.NOTHING):
+            reason = finding.reason or "nothing of that kind is mapped"
+            reasons.setdefault(reason, []).append(finding.prop.name)
+    if reasons:
         yield ""
         yield "not applicable:"
-        for finding in rest:
-            yield from fold(
-                f"{finding.prop.name}: {finding.reason or 'nothing of that kind is mapped'}",
-                "  ",
-                "    ",
-            )
+    for reason, names in reasons.items():
+        yield from fold(f"{reason}: {', '.join(dict.fromkeys(names))}", "  ", "    ")
 
 
 def figure(finding: Finding) -> str:
@@ -99,20 +102,30 @@ def _violated(finding: Finding, audit: Audit, *, every: bool) -> Iterator[str]:
     for defect in like(finding, found, audit.image.geometry):
         yield from fold(f"as in {defect.id} of the ledger: {defect.title}", "  ", "    ")
     shown = found if every else found[:_LINES]
+    about = ""
     for offence in shown:
-        yield from offence_text(offence, audit.image.geometry)
+        again = offence.about == about  # alike but for where: said once
+        about = offence.about
+        yield from offence_text(offence, audit.image.geometry, heading=not again)
     if len(found) > len(shown):
         yield f"  and {len(found) - len(shown)} more (--all)"
 
 
-def offence_text(offence: Offence, geometry: Geometry) -> Iterator[str]:
+def offence_text(offence: Offence, geometry: Geometry, *, heading: bool = True) -> Iterator[str]:
     """One offence, a line for each mapping."""
-    if offence.about:
+    if offence.about and heading:
         yield from fold(offence.about, "  ", "    ")
-    for mapping in offence.mappings:
+    for mapping in _both(offence.mappings):
         yield from fold(
             mapping_text(mapping, geometry), "  " if not offence.about else "    ", "      "
         )
+
+
+def _both(mappings: Sequence[Mapping]) -> list[Mapping]:
+    """What is the same in kernel and user tables as one."""
+    if len(mappings) == 2 and replace(mappings[0], half=mappings[1].half) == mappings[1]:
+        return [replace(mappings[0], half="both")]
+    return list(mappings)
 
 
 def mapping_text(mapping: Mapping, geometry: Geometry) -> str:
@@ -132,6 +145,13 @@ def mapping_text(mapping: Mapping, geometry: Geometry) -> str:
         f"{geometry.show_va(mapping.va)}{end} {size} {mapping.region} {mapping.flags} "
         f"{geometry.show_pfn(mapping.pfn)}, {mapping.half} tables of {who}"
     )
+
+
+def _regions(audit: Audit) -> Iterator[str]:
+    show = audit.image.geometry.show_va
+    yield "regions of this machine:"
+    for region in audit.facts.regions.regions:
+        yield f"  {show(region.start)}-{show(region.end - 1)} {region.name}"
 
 
 def _figures(found: Statistics) -> Iterator[str]:
@@ -172,6 +192,14 @@ def _audit(audit: Audit) -> dict[str, Any]:
         "table_pages": len(image.pages),
         "findings": [_finding(f, audit) for f in audit.findings],
         "problems": audit.problems,
+        "regions": [
+            {
+                "name": region.name,
+                "first": image.geometry.show_va(region.start),
+                "last": image.geometry.show_va(region.end - 1),
+            }
+            for region in audit.facts.regions.regions
+        ],
         "statistics": _statistics(statistics(audit.facts)),
         "seconds": round(audit.seconds, 3),
     }

@@ -16,6 +16,8 @@ from .image import MOST_PHYSICAL, Root, as_int
 from .leaf_facts import LeafFacts
 from .relations import PlaceUniverse, SparseValues
 
+CR4_PCIDE = 17
+
 
 class ShadowFacts(LeafFacts):
     """The part of a snapshot's state that is about leaves of user tables in the kernel half."""
@@ -121,10 +123,15 @@ class ShadowFacts(LeafFacts):
 
     def read_whole_image_is_cloned(self) -> Relation:
         """pti_kernel_image_global_ok(), as far as a snapshot says: not pti=on, and no PCIDs."""
-        cmdline = str(self.image.header.get("cmdline", "")).split()
-        cpus = [c for c in self.image.header.get("cpus") or [] if isinstance(c, dict)]
-        pcid = any((as_int(c.get("cr4")) or 0) >> 17 & 1 for c in cpus)
-        return Single(int("pti=on" not in cmdline and not pcid))
+        if "pti=on" in str(self.image.header.get("cmdline", "")).split():
+            return Single(0)
+        known = [c.get("cr4") for c in self.image.header.get("cpus") or [] if isinstance(c, dict)]
+        cr4 = [value for value in map(as_int, known) if value is not None]
+        if any(value >> CR4_PCIDE & 1 for value in cr4):
+            return Single(0)
+        if "cmdline" not in self.image.header or not cr4:
+            raise Unreadable("the snapshot does not say whether the whole kernel image is cloned")
+        return Single(1)
 
     def read_tss_page(self) -> Relation:
         frames = [

@@ -26,3 +26,12 @@ pkmap_another_page = pkmap.replacing(
     name="pkmap-another-page",
     doc="pkmap, but kunmap() is called with a page that was not mapped by its caller (defect M-08).",
 )
+
+pkmap_unflushed = pkmap.but(
+    name="pkmap-unflushed", scope={Cpu: 1, Task: 1, Pkmap: 1, Frame: 1}
+).replacing(
+    op.flush_kernel_range,
+    op.nothing_is_flushed,
+    name="pkmap-unflushed",
+    doc="pkmap, but slots that are given up are not flushed (M-11).",
+)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ..language import Design
 from ..machine.sorts import Cpu, Frame
 from ..operations import snp as op
-from ..operations.enc_pgtable import fill_tlb, flush
+from ..operations.enc_pgtable import alloc_pages, fill_tlb, flush
 from ..operations.snp import Snp
 
 snp = Design(
@@ -28,4 +28,22 @@ snp_order_of_tdx = snp.but(
     name="snp-order-of-tdx",
     doc="""snp without areas of vmap() in the order that TDX needs: validated before leaves are private,
 asked after they are shared (S-10-order).""",
+)
+
+snp_one_round = snp.replacing(
+    op.set_memory,
+    op.set_memory_with_one_round,
+    name="snp-one-round",
+    doc="""snp, but TLBs are flushed once, after the change, as nobody proposed: all that is claimed here
+is proved of it too, so nothing here needs the first round for itself.""",
+)
+
+snp_one_flush = snp.but(
+    name="snp-one-flush", operations=[fill_tlb, alloc_pages, flush, op.rmpupdate]
+).replacing(
+    op.set_memory,
+    op.set_memory_without_second_flush,
+    name="snp-one-flush",
+    doc="""snp without areas of vmap(), but TLBs are not flushed again after the leaves are changed
+(S-10-flush).""",
 )

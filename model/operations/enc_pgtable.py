@@ -212,7 +212,8 @@ class Callback:
 class Platform:
     """``x86_platform.guest``.  prepare, convert: the halves of enc_status_change_prepare(); finish,
     confirm: those of enc_status_change_finish().  tlb_flush, cache_flush: whether TLBs are flushed
-    before, and caches then; clflush: what the latter writes.  state: what its callbacks write.
+    before, and caches then; clflush: what the latter writes.  state: what its callbacks write; kernel:
+    where they are.
 
     Slips: purge: lazily unmapped areas are flushed.  flush_after: TLBs are flushed after the change.
     aliases: CPA changes the leaves that it was not given."""
@@ -225,9 +226,13 @@ class Platform:
     cache_flush: Guard = always
     clflush: Writes = _nothing
     state: type[EncPgtable] = EncPgtable
+    kernel: str = ""
     purge: bool = True
     flush_after: bool = True
     aliases: bool = True
+
+
+SET_MEMORY = "arch/x86/mm/pat/set_memory.c: __set_memory_enc_pgtable()"
 
 
 def _one_more(rounds: Rounds) -> Rounds:
@@ -248,7 +253,7 @@ def set_memory_enc_on(platform: Platform) -> Procedure:
     """The procedure of one page on a platform; its positions are those of every platform's."""
     procedure = Procedure(
         "set_memory_enc",
-        kernel="arch/x86/mm/pat/set_memory.c: __set_memory_enc_pgtable()",
+        kernel="; ".join(filter(None, [SET_MEMORY, platform.kernel])),
         doc="Flush, tell the platform, change the leaves of a page, flush, tell the platform.",
     )
 
@@ -301,6 +306,7 @@ def set_memory_enc_on(platform: Platform) -> Procedure:
             return Step(when=guard(s, f), then=[*also(s, f), *callback.does(s, f)])
 
         step.__name__, step.__doc__ = callback.name, callback.doc
+        step.__module__ = platform.state.__module__
         step.__annotations__["s"] = platform.state
         procedure.step(at=at, to=to)(step)
         fails = callback.fails
@@ -368,11 +374,6 @@ def set_memory_enc_on(platform: Platform) -> Procedure:
     half(platform.finish, "finish", "confirm")
     half(platform.confirm, "confirm", Procedure.DONE, succeed)
     return procedure
-
-
-def nothing(name: str, doc: str) -> Callback:
-    """A callback that a platform does not have."""
-    return Callback(name, doc)
 
 
 # Whatever the platform, the positions are these.

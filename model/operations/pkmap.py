@@ -235,6 +235,16 @@ def flush_kernel_range(s: Pkmaps, cpu: Cpu) -> Step:
     )
 
 
+# M-11: what flush_all_zero_pkmaps() flushes for.
+@operation(
+    kernel="mm/highmem.c: flush_all_zero_pkmaps() without flush_tlb_kernel_range()",
+    name="flush_kernel_range",
+)
+def nothing_is_flushed(s: Pkmaps, cpu: Cpu) -> Step:
+    """Nobody waits for the CPU any more, which has flushed nothing."""
+    return Step(when=s.waits_for[cpu], then=[s.waits_for.set(cpu, FALSE)])
+
+
 def _put(s: Pkmaps, owner: Task, slot: Pkmap) -> list[Update]:
     """``--pkmap_count[nr]``: no flush, and the page stays mapped."""
     return [

@@ -112,6 +112,7 @@ def _not_coherent(s: Sev, f: Frame) -> Bool:
 
 SEV = Platform(
     state=Sev,
+    kernel="arch/x86/mm/mem_encrypt_amd.c: amd_enc_status_change_finish(), enc_dec_hypercall()",
     cache_flush=_not_coherent,
     clflush=_clflush,
     prepare=Callback(

@@ -98,6 +98,7 @@ def _never(s: Snp, f: Frame) -> Bool:
 
 SNP = Platform(
     state=Snp,
+    kernel="arch/x86/kernel/sev.c: snp_set_memory_shared(), snp_set_memory_private(), pvalidate_pages()",
     cache_flush=_never,
     prepare=Callback(
         "pvalidate_rescind",
@@ -135,5 +136,8 @@ SNP_AS_TDX = replace(
 
 set_memory = set_memory_enc_on(SNP)
 set_memory_in_the_order_of_tdx = set_memory_enc_on(SNP_AS_TDX)
+# Which of the two rounds of TLB flushes are needed?
+set_memory_with_one_round = set_memory_enc_on(replace(SNP, tlb_flush=_never))
+set_memory_without_second_flush = set_memory_enc_on(replace(SNP, flush_after=False))
 
 ALL = (*OPERATIONS, rmpupdate)

@@ -12,6 +12,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ..language import (
+    FALSE,
     TRUE,
     Bool,
     Enumeration,
@@ -117,8 +118,13 @@ def _nothing(s: Tdx, f: Frame) -> list[Update]:
     return []
 
 
+def _never(s: Tdx, f: Frame) -> Bool:
+    return FALSE
+
+
 TDX = Platform(
     state=Tdx,
+    kernel="arch/x86/coco/tdx/tdx.c: tdx_enc_status_change_prepare(), tdx_enc_status_change_finish()",
     tlb_flush=to_shared,
     prepare=Callback(
         "map_gpa_private",
@@ -186,6 +192,8 @@ set_memory_in_the_order_of_snp = set_memory_enc_on(TDX_AS_SNP)
 set_memory_without_purge = set_memory_enc_on(replace(TDX, purge=False))
 set_memory_without_second_flush = set_memory_enc_on(replace(TDX, flush_after=False))
 set_memory_without_aliases = set_memory_enc_on(replace(TDX, aliases=False))
+# Is the first round of TLB flushes needed, which only conversions to shared have?
+set_memory_with_one_round = set_memory_enc_on(replace(TDX, tlb_flush=_never))
 
 
 # The word that crosses.
