@@ -15,14 +15,23 @@ from mapproof.model.language import Property
 from mapproof.proofs.ledger import defects
 from mapproof.properties import (
     direct_map_split,
+    dma_direct,
+    enc_pgtable,
+    enc_split,
     guest_secret,
     kmap_local,
     map_exclusive_batch,
+    mktme,
     pgmap,
     pkeys,
     pkmap,
     pks,
     secretmem,
+    sev,
+    sev_reuse,
+    sme_encrypt,
+    snp,
+    tdx,
     xpfo,
 )
 
@@ -53,6 +62,7 @@ class Cost:
 
 
 FLUSH = "flush of all CPUs"
+CACHES = "flush of caches"
 
 COSTS = (
     Cost(
@@ -148,6 +158,92 @@ COSTS = (
         0,
         pkeys.translations_go_for_a_key,
         pkeys.two_threads_differ,
+    ),
+    Cost(
+        FLUSH,
+        "a conversion to private or to shared, beside the purge of areas",
+        2,
+        enc_pgtable.conversions_flush_twice_at_most,
+        enc_pgtable.keys_differ_during_a_change,
+        ("set_memory_enc.cpa_flush_before", "set_memory_enc.cpa_flush_after"),
+    ),
+    Cost(
+        FLUSH,
+        "a conversion to private in TDX",
+        1,
+        tdx.to_private_needs_one_flush,
+        tdx.a_page_is_accepted,
+        ("set_memory_enc.cpa_flush_after",),
+    ),
+    Cost(
+        CACHES,
+        "a conversion with SME_COHERENT",
+        0,
+        sev.coherent_conversions_flush_no_caches,
+        sev.a_dirty_line_is_dropped_later,
+    ),
+    Cost(
+        CACHES,
+        "a conversion in SNP",
+        0,
+        snp.no_caches_are_flushed,
+        snp.a_page_is_validated_again,
+    ),
+    Cost(
+        CACHES,
+        "a page that is taken back from a guest, also with SME_COHERENT",
+        1,
+        sev_reuse.reclaiming_costs_a_flush,
+        sev_reuse.a_device_writes_to_a_page_of_a_guest,
+        ("sev_guest_memory_reclaimed.wbinvd_on_all_cpus",),
+    ),
+    Cost(
+        CACHES,
+        "a page that a guest validates, where the processor evicts nothing",
+        1,
+        sev_reuse.evictions_follow_the_validation,
+        sev_reuse.a_guest_has_a_page_of_the_host,
+        ("snp_set_memory_private.sev_evict_cache",),
+    ),
+    Cost(
+        CACHES,
+        "an allocation for an encrypted VMA, and again when it is freed",
+        1,
+        mktme.a_keyid_costs_one_flush_each_way,
+        mktme.a_page_is_encrypted,
+        ("do_anonymous_page.clflush_cache_range",),
+    ),
+    Cost(
+        CACHES,
+        "an allocation, if free pages keep their KeyID and it is another",
+        1,
+        mktme.a_change_of_keyid_costs_one_flush,
+        mktme.a_page_is_encrypted,
+        ("do_anonymous_page.clflush_cache_range",),
+    ),
+    Cost(
+        CACHES,
+        "an area that is encrypted in place, of any number of pages",
+        1,
+        sme_encrypt.an_area_costs_one_wbinvd,
+        sme_encrypt.an_area_is_encrypted,
+        ("sme_encrypt_execute.wbinvd",),
+    ),
+    Cost(
+        "conversion of a page",
+        "the allocation of a DMA buffer that has it",
+        1,
+        dma_direct.calls_convert_their_own_pages,
+        dma_direct.a_shared_page_is_leaked,
+        ("dma_direct_alloc.change_page",),
+    ),
+    Cost(
+        "page table",
+        "conversions of pages of a large one",
+        1,
+        enc_split.a_large_page_costs_one_table,
+        enc_split.a_page_beside_others_is_shared,
+        ("set_memory_enc.alloc_table",),
     ),
 )
 
