@@ -21,7 +21,8 @@ from mapproof.model.operations.direct_map.frames import Architected, Call, Owner
 from mapproof.model.operations.vmalloc import Area
 
 CALLS = (
-    (Owner.KERNEL, (Call.SET_MEMORY, Call.DECRYPT, Call.ENCRYPT, Call.HOT_ADD, Call.HOT_REMOVE)),
+    (Owner.KERNEL, (Call.SET_MEMORY, Call.DECRYPT, Call.ENCRYPT)),
+    (Owner.ISOLATED, (Call.HOT_ADD, Call.HOT_REMOVE)),
     (Owner.SECRET, (Call.SECRET_FAULT, Call.SECRET_FLUSH, Call.SECRET_ZERO)),
     (Owner.TEXT, (Call.TEXT_LOAD, Call.TEXT_RESET)),
     (Owner.XPFO, (Call.XPFO_ALLOC, Call.XPFO_KUNMAP)),
@@ -95,7 +96,7 @@ def who_waits_for_a_split_edits_nothing(s: Architected, cpu: Cpu, f: Frame) -> B
 def the_owner_says_what_the_leaf_is(s: Architected, f: Frame) -> Bool:
     """Pages of processes are as the allocator hands them out, but for memory errors; drivers change
     type and encryption; only persistent memory has a key."""
-    removed = _in(s, f, Call.HOT_REMOVE, Call.DEV_REMOVE)
+    removed = _in(s, f, Call.DEV_REMOVE)
     plain = _is(s, f, Owner.FREE, Owner.USER, Owner.IMAGE).implies(s.is_plain(f))
     mapped = _is(s, f, Owner.FREE, Owner.USER, Owner.KERNEL, Owner.IMAGE, Owner.DEVICE)
     shown = (mapped & ~removed).implies((s.leaf.present[f] | s.poisoned[f]) & s.leaf.writable[f])
@@ -117,7 +118,7 @@ def the_call_says_what_the_leaf_is(s: Architected, f: Frame) -> Bool:
         Call.DEV_REMOVE,
     )
     secret = _is(s, f, Owner.SECRET)
-    back = secret & _in(s, f, Call.SECRET_FAULT, Call.SECRET_ZERO)
+    back = (secret & _in(s, f, Call.SECRET_FAULT, Call.SECRET_ZERO)) | _in(s, f, Call.HOT_ADD)
     kmapped = _is(s, f, Owner.XPFO) & s.kmapped[f]
     out = away | _is(s, f, Owner.ABSENT) | (secret & s.idle(f))
     out = out | (_is(s, f, Owner.XPFO) & s.idle(f) & ~s.kmapped[f])
@@ -148,7 +149,7 @@ def errors_are_hidden_by_one(s: Architected, f: Frame) -> Bool:
 @always
 def pages_come_and_go_plain(s: Architected, f: Frame) -> Bool:
     """What is not plugged in, or comes or goes, is cached, private and nobody's to share."""
-    moving = _is(s, f, Owner.ABSENT) | _in(s, f, Call.HOT_ADD, Call.HOT_REMOVE)
+    moving = _is(s, f, Owner.ABSENT, Owner.ISOLATED)
     return moving.implies(~s.leaf.uncached[f] & ~s.leaf.shared[f] & ~s.host[f])
 
 

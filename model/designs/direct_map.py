@@ -75,3 +75,28 @@ its leaf or read it; a page leaves the allocator's hands, and its leaf changes, 
 left; an edit is over when every CPU has answered.""",
     source="docs/direct-map.md",
 )
+
+# Each rule, left out by every system that does not keep it today.
+
+direct_map_without_owner = direct_map_today.but(
+    name="direct-map-without-owner",
+    parts=_parts(Rules(owner=False)),
+    doc="""direct-map-architected, but memory errors, hibernation and GUP do not ask who has a page.""",
+    source="docs/direct-map.md",
+)
+
+direct_map_without_alias = direct_map_today.but(
+    name="direct-map-without-alias",
+    parts=_parts(Rules(alias=False)),
+    doc="""direct-map-architected, but a page leaves the allocator's hands with aliases that were
+unmapped lazily, and anybody makes an alias of any page.""",
+    source="docs/direct-map.md",
+)
+
+direct_map_without_flush = direct_map_today.but(
+    name="direct-map-without-flush",
+    parts=_parts(Rules(flush=False)),
+    doc="""direct-map-architected, but XPFO and who frees the kernel image do not wait until every CPU
+has flushed.""",
+    source="docs/direct-map.md",
+)

@@ -55,7 +55,7 @@ class Region(Sort):
 
 class Owner(Enumeration):
     """Whose a page is: the allocator's, a driver's, a process's, a process's under XPFO, a secret
-    file's, a module's, the kernel image's, persistent memory, not plugged in."""
+    file's, a module's, the kernel image's, persistent memory, coming or going, not plugged in."""
 
     FREE: Owner
     KERNEL: Owner
@@ -65,6 +65,7 @@ class Owner(Enumeration):
     TEXT: Owner
     IMAGE: Owner
     DEVICE: Owner
+    ISOLATED: Owner
     ABSENT: Owner
 
 

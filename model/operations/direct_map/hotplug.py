@@ -52,7 +52,7 @@ def add_memory(s: DirectMap, f: Frame) -> Step:
     """A page is plugged in and mapped."""
     return Step(
         when=s.owner[f] == Owner.ABSENT,
-        then=[s.owner.set(f, Owner.KERNEL), *populate(s, f, Call.HOT_ADD)],
+        then=[s.owner.set(f, Owner.ISOLATED), *populate(s, f, Call.HOT_ADD)],
     )
 
 
@@ -89,7 +89,7 @@ def hotplug(rules: Rules) -> list[Operation[DirectMap, ...]]:
         alone = s.has_no_area(f) if rules.alias else TRUE
         return Step(
             when=(s.owner[f] == Owner.FREE) & s.idle(f) & s.is_split(f) & alone,
-            then=[s.owner.set(f, Owner.KERNEL), *depopulate(s, f, Call.HOT_REMOVE)],
+            then=[s.owner.set(f, Owner.ISOLATED), *depopulate(s, f, Call.HOT_REMOVE)],
         )
 
     return [

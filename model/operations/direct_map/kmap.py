@@ -25,7 +25,8 @@ def kmap(rules: Rules) -> list[Operation[DirectMap, ...]]:
         if rules.alias:
             may = may & s.idle(f) & s.is_plain(f)
         else:
-            may = may | (owner == Owner.XPFO) | (owner == Owner.DEVICE)
+            may = may | ((owner == Owner.XPFO) & s.user[f])
+            may = may | ((owner == Owner.DEVICE) & s.idle(f))
         return Step(
             when=s.pkmap[va] & (s.area[va] == Area.FREE) & may,
             then=[

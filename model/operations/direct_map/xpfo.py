@@ -20,12 +20,6 @@ def _page_kernel(s: DirectMap, f: Frame) -> list[Update]:
     return [*s.show(f), *(bit.set(f, FALSE) for bit in rest), s.unmapped.set(f, FALSE)]
 
 
-@operation(kernel="mm/xpfo.c of 2016: xpfo_alloc_page()")
-def xpfo_alloc_page(s: DirectMap, f: Frame) -> Step:
-    """A process gets a page; it stays in the direct map until somebody has used kmap() for it."""
-    return Step(when=s.is_available(f), then=[s.owner.set(f, Owner.XPFO), s.user.set(f, TRUE)])
-
-
 @operation(kernel="mm/xpfo.c of 2016: xpfo_kmap()")
 def xpfo_kmap(s: DirectMap, f: Frame) -> Step:
     """The page comes back, if it was away."""
@@ -121,6 +115,28 @@ def xpfo_free_page(s: DirectMap, f: Frame) -> Step:
 
 def xpfo(rules: Rules) -> list[Operation[DirectMap, ...]]:
     """alias: areas that had the page are purged before a process gets it.  flush: every CPU flushes."""
+
+    def may_take(s: DirectMap, f: Frame) -> Bool:
+        return s.is_available(f) & (s.has_no_area(f) if rules.alias else TRUE)
+
+    @operation(kernel="mm/xpfo.c of 2016: xpfo_alloc_page()")
+    def xpfo_alloc_page(s: DirectMap, f: Frame) -> Step:
+        """A process gets a page; it stays in the direct map until somebody has used kmap() for it."""
+        return Step(when=may_take(s, f), then=[s.owner.set(f, Owner.XPFO), s.user.set(f, TRUE)])
+
+    @operation(kernel="mm/xpfo.c: xpfo_alloc_page()", name="xpfo_alloc_page")
+    def xpfo_alloc_page_hidden(s: DirectMap, f: Frame) -> Step:
+        """The page leaves the direct map, and every CPU is asked to flush."""
+        return Step(
+            when=may_take(s, f) & s.is_split(f),
+            then=[
+                s.owner.set(f, Owner.XPFO),
+                *s.hide(f),
+                s.ask(Request.CALL, f),
+                s.call.set(f, Call.XPFO_ALLOC),
+            ],
+        )
+
     if not rules.flush:
         return [
             xpfo_alloc_page,
@@ -130,21 +146,6 @@ def xpfo(rules: Rules) -> list[Operation[DirectMap, ...]]:
             xpfo_free_unmapped_page,
             xpfo_free_mapped_page,
         ]
-
-    @operation(kernel="mm/xpfo.c: xpfo_alloc_page()", name="xpfo_alloc_page")
-    def xpfo_alloc_page_hidden(s: DirectMap, f: Frame) -> Step:
-        """The page leaves the direct map, and every CPU is asked to flush."""
-        alone = s.has_no_area(f) if rules.alias else TRUE
-        return Step(
-            when=s.is_available(f) & s.is_split(f) & alone,
-            then=[
-                s.owner.set(f, Owner.XPFO),
-                *s.hide(f),
-                s.ask(Request.CALL, f),
-                s.call.set(f, Call.XPFO_ALLOC),
-            ],
-        )
-
     return [
         xpfo_alloc_page_hidden,
         xpfo_alloced,

@@ -1,0 +1,115 @@
+"""Everything that edits the direct map: the matrix of today, of the rules, and of the rules but one."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from mapproof.catalog import Catalog
+from mapproof.matrix_text import grid
+from mapproof.proofs.check import Options, check
+from mapproof.proofs.ledger import defects
+from mapproof.proofs.matrix import Matrix, Pairs, Standing
+from mapproof.proofs.verdict import Verdict
+
+PAGE = Path(__file__).parents[1] / "docs" / "direct-map.md"
+TODAY, ARCHITECTED = "direct-map-today", "direct-map-architected"
+RULES = ("owner", "alias", "flush")
+SOME = ("image", "secretmem", "hibernation")  # a part of the matrix that is soon settled
+
+
+@cache
+def matrix(name: str, *systems: str, timeout: float = 60) -> Matrix:
+    pairs = Pairs(Catalog().design_named(name), systems, Options(timeout=timeout))
+    pairs.settle()
+    return pairs.matrix()
+
+
+def broken(found: Matrix) -> set[tuple[str, str, str]]:
+    cells = found.of(Standing.BROKEN)
+    return {(c.row, c.column, result.property) for c in cells for result in c.broken}
+
+
+def told(rule: str = "") -> set[tuple[str, str, str]]:
+    """The broken cells of the page, all or those that a rule mends: row, column, claim."""
+    rows = re.findall(
+        r"^\| ([a-z]+) \| ([a-z, ]+) \| `(\w+)` \| .* \| (\w+) \|$",
+        PAGE.read_text(encoding="utf-8"),
+        re.MULTILINE,
+    )
+    return {
+        (row, column, claim)
+        for row, columns, claim, mended in rows
+        for column in columns.split(", ")
+        if rule in ("", mended)
+    }
+
+
+def left_out(rule: str) -> str:
+    return f"direct-map-without-{rule}"
+
+
+def test_some_systems_of_today_break_what_the_page_says() -> None:
+    found = matrix(TODAY, *SOME)
+    assert found.complete
+    assert not found.of(Standing.OPEN)
+    assert broken(found) == {cell for cell in told() if {*cell[:2]} <= {*SOME, "machine"}}
+    assert len(broken(found)) == 2
+
+
+def test_every_rule_has_entries_of_the_ledger() -> None:
+    """The table of rules names every entry that leaves one out, with its claim."""
+    text = PAGE.read_text(encoding="utf-8")
+    for rule in RULES:
+        entries = {d.id: d.property for d in defects().values() if d.buggy == left_out(rule)}
+        (row,) = re.findall(rf"^\| {rule} \| `{left_out(rule)}` \| (.*) \|$", text, re.MULTILINE)
+        named = {entry: claim for claim, entry in re.findall(r"`(\w+)` \((X-[\w-]+)\)", row)}
+        assert entries == named
+        assert len(entries) > 3
+        assert {d.fixed for d in defects().values() if d.buggy == left_out(rule)} == {ARCHITECTED}
+
+
+def test_systems_differ_in_the_rules_only() -> None:
+    """Parts and machine have the same names in each of the designs."""
+    designs = [Catalog().design_named(n) for n in (TODAY, ARCHITECTED, *map(left_out, RULES))]
+    first, *others = designs
+    for other in others:
+        assert [p.name for p in other.parts] == [p.name for p in first.parts]
+        assert other.own_operations == first.own_operations
+        assert other.init is first.init
+        claims = {p.name for part in other.parts for p in part.claims}
+        assert claims == {p.name for part in first.parts for p in part.claims}
+    assert len(first.parts) >= 12
+
+
+@pytest.mark.slow
+def test_today_breaks_what_the_page_says() -> None:
+    found = matrix(TODAY)
+    assert found.complete
+    assert not found.of(Standing.OPEN)
+    assert broken(found) == told()
+    text = PAGE.read_text(encoding="utf-8")
+    assert all(line.rstrip() in text for line in grid(found))
+
+
+@pytest.mark.slow
+def test_every_cell_is_proved_under_the_rules() -> None:
+    found = matrix(ARCHITECTED)
+    assert found.complete
+    assert {cell.standing for cell in found.cells.values()} == {Standing.PROVED}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rule", RULES)
+def test_without_a_rule_what_it_mends_is_broken(rule: str) -> None:
+    """And nothing that another one mends."""
+    claims = {claim for _, _, claim in told(rule)}
+    others = {claim for _, _, claim in told()} - claims
+    options = Options(only=(*claims, *others), timeout=240)
+    results = check(Catalog().design_named(left_out(rule)), options)
+    verdicts = {r.property: r.verdict for r in results}
+    assert {name for name in verdicts if verdicts[name] is Verdict.VIOLATED} == claims
+    assert {verdicts[name] for name in others} <= {Verdict.PROVED, Verdict.PROVED_AT_SCOPE}
