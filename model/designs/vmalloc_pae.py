@@ -12,14 +12,6 @@ from ..operations.vmalloc_pae import Pae, SharedPae, VmallocPae
 
 
 @always
-def copies_of_used_areas_come_from_the_reference(s: VmallocPae, m: Mm, i: PmdSlot) -> Bool:
-    """While a range is in use or free, a present copy is the reference's entry."""
-    copy = s.copy(m, i)
-    settled = s.on_list[m] & s.is_vmalloc(i) & (s.area[i] != Area.LAZY) & copy.present
-    return settled.implies(s.pmd.same(copy, s.reference(i)))
-
-
-@always
 def only_small_pages_survive_unmapping(s: VmallocPae, i: PmdSlot) -> Bool:
     """The reference's entry of a range that is not in use is empty or leads to a PTE page."""
     entry = s.reference(i)
@@ -64,29 +56,12 @@ def purges_take_turns(s: VmallocPae, a: Cpu, b: Cpu) -> Bool:
     return held & both.implies(a == b)
 
 
-@always
-def linked_tables_are_in_use(s: VmallocPae, p: Pmd, i: PmdSlot) -> Bool:
-    """A PTE page that an entry leads to is allocated."""
-    entry = s.pmd.entry(p, i)
-    return (entry.present & entry.table.is_some).implies(s.in_use[entry.table.value])
-
-
-@always
-def pgd_lock_is_held_within_a_purge(s: VmallocPae, cpu: Cpu) -> Bool:
-    """pgd_lock is held under vmap_purge_lock, and not any more by a CPU that is to free its range."""
-    freeing = op.purge_with_sync.at(s, cpu, op.purge_with_sync.steps[3])
-    return s.pgd_lock.now.implies(s.vmap_purge_lock.now & ~freeing)
-
-
 PAE_LEMMAS = (
-    copies_of_used_areas_come_from_the_reference,
     only_small_pages_survive_unmapping,
     lazy_copies_agree_or_the_reference_is_absent,
     purge_holds_pgd_lock,
     visited_copies_are_synced,
     purges_take_turns,
-    linked_tables_are_in_use,
-    pgd_lock_is_held_within_a_purge,
 )
 
 vmalloc_pae_2019 = Design(
@@ -140,7 +115,7 @@ vmalloc_pae_additions_only = vmalloc_pae_2019.replacing(
 vmalloc_pae_additions_only = vmalloc_pae_additions_only.but(
     name=vmalloc_pae_additions_only.name,
     operations=[*vmalloc_pae_2019.operations, op.purge_without_sync],
-    lemmas=(linked_tables_are_in_use,),
+    lemmas=(),
 )
 
 vmalloc_pae_free_pte_page = vmalloc_pae_2019.replacing(
