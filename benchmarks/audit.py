@@ -19,6 +19,7 @@ from mapproof.catalog import Catalog
 from mapproof.model.machine.geometry import PAGE_SHIFT, X86_64_4L
 from mapproof.snapshots.audit import about_snapshots, audit
 from mapproof.snapshots.image import Image, Root, TablePages
+from mapproof.snapshots.places import places_of
 from mapproof.snapshots.walk import Walk
 
 _TABLE, _DATA = 0x63, 0x8000_0000_0000_0063
@@ -137,7 +138,7 @@ def main() -> None:
     number = sum(plain_walk(small, root) for root in small.roots)
     plain = monotonic() - started
     started = monotonic()
-    Walk(small).places()
+    places_of(Walk(small))
     ours = monotonic() - started
     sys.stdout.write(
         f"walk of {len(small.roots)} roots, {number} leaves: {ours:.2f} s; "

@@ -93,7 +93,7 @@ def initramfs(busybox: Path) -> bytes:
 def secret_frames(said: str) -> list[int]:
     """Frames of secret memory, as the guest reports its page map."""
     words = [int(word, 16) for word in re.findall(rf"{SECRET} ([0-9a-f]{{16}})", said)]
-    return [word & (1 << 55) - 1 for word in words if word >> 63]
+    return sorted(word & (1 << 55) - 1 for word in words if word >> 63)
 
 
 def _busybox(kernel: Path) -> Path:
@@ -178,6 +178,8 @@ def main() -> int:
     image.header.setdefault("cmdline", options.append)
     secret = secret_frames(said)
     if secret:
+        if image.header.get("secret_pfns", secret) != secret:
+            raise SystemExit("the guest and the dump do not agree about secret memory")
         image.header["secret_pfns"] = secret
     write_ptsnap(image, options.snapshot)
     walk = Walk(image)

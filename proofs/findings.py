@@ -27,7 +27,9 @@ from mapproof.model.language.solver import Outcome
 
 from .cache import Cache, Mismatch, Mode, key_of
 from .induction import Induction
+from .pdr import ENGINE as PDR
 from .portable import LemmaText, RunText
+from .results import SAT
 from .systems import fields, system_data, texts
 from .trees import Malformed, tree_text
 
@@ -47,12 +49,12 @@ class Rests:
 @dataclass(frozen=True)
 class Finding:
     """The lemmas of a proof and its cells, by transition and claim; by property, a shortest run that
-    violates a claim, and a run that shows a ``sometimes``."""
+    violates a claim, and a run that shows a ``sometimes``, with the engine that found it."""
 
     lemmas: tuple[LemmaText, ...] = ()
     cells: Mapping[tuple[str, str], Rests] = field(default_factory=dict)
     violated: Mapping[str, RunText] = field(default_factory=dict)
-    shown: Mapping[str, RunText] = field(default_factory=dict)
+    shown: Mapping[str, tuple[RunText, str]] = field(default_factory=dict)
 
     @property
     def text(self) -> str:
@@ -64,7 +66,7 @@ class Finding:
                 for cell, rests in self.cells.items()
             ],
             "violated": {name: run.data for name, run in self.violated.items()},
-            "shown": {name: run.data for name, run in self.shown.items()},
+            "shown": {name: [run.data, by] for name, (run, by) in self.shown.items()},
         }
         return json.dumps(data, separators=(",", ":"))
 
@@ -79,7 +81,7 @@ def read_finding(text: str) -> Finding:
             tuple(map(_lemma, lemmas)),
             dict(map(_cell, cells)),
             {name: _run(*run) for name, run in violated.items()},
-            {name: _run(*run) for name, run in shown.items()},
+            {name: (_run(*run), _engine(by)) for name, (run, by) in shown.items()},
         )
     except (ValueError, TypeError, RecursionError) as error:
         raise Malformed(f"this is no finding: {error}") from None
@@ -104,6 +106,12 @@ def _run(sizes: Any, start: Any, events: Any) -> RunText:
     known = dict(zip(names, _numbers(sizes.values()), strict=True))
     steps = ((texts([name], "a step")[0], _numbers(arguments)) for name, arguments in events)
     return RunText(known, _numbers(start), tuple(steps))
+
+
+def _engine(name: Any) -> str:
+    if name not in (SAT, PDR):
+        raise Malformed("a run was found by no engine that there is")
+    return str(name)
 
 
 def _numbers(values: Any) -> tuple[int, ...]:

@@ -11,6 +11,7 @@ from mapproof.model.language.design import System
 from mapproof.model.language.nodes import QUANTIFIERS, Node, OptOf, negate
 from mapproof.model.language.unbounded import Scripts, after
 
+from .deadline import Deadline
 from .lemma import Lemma
 from .obligations import Obligation
 from .samples import Evidence, Samples
@@ -27,7 +28,7 @@ class NothingToSay(Exception):
 class Generaliser:
     """Makes clauses of literals, judged by reached states."""
 
-    def __init__(self, design: str, system: System, samples: Samples, deadline: float) -> None:
+    def __init__(self, design: str, system: System, samples: Samples, deadline: Deadline) -> None:
         self.design = design
         self.system = system
         self.samples = samples
@@ -74,7 +75,8 @@ class Generaliser:
 
     def _met(self, cell: Obligation) -> bool:
         text = cell.text(self._scripts, self.system, ())
-        return shared().submit("z3", text, self.deadline, EFFORT, NOW).result().answer == "unsat"
+        asked = shared().submit("z3", text, self.deadline.clock, EFFORT, NOW)
+        return asked.result().answer == "unsat"
 
     # Making them.
 

@@ -305,11 +305,13 @@ class Prover:
 
 
 class Rechecker:
-    """Asks of each proof the solver that did not find it, while the prover goes on."""
+    """Asks of each proof the solver that did not find it, while the prover goes on.
+
+    timeout: seconds for each answer.
+    """
 
     def __init__(self, timeout: float, pool: Solvers | None = None) -> None:
         self._timeout = timeout
-        self._deadline = monotonic() + timeout
         self._pool = pool or shared()
         self._answers: dict[str, Future[Outcome]] = {}
         self._again: list[Future[Outcome]] = []
@@ -318,12 +320,14 @@ class Rechecker:
         """Begin to re-check a proof."""
         if proof.text not in self._answers:
             other = "cvc5" if proof.found_by.startswith("z3") else "z3"
-            self._answers[proof.text] = self._pool.submit(other, proof.text, self._deadline)
+            deadline = monotonic() + self._timeout
+            self._answers[proof.text] = self._pool.submit(other, proof.text, deadline)
 
     def again(self, proof: Proof) -> Future[Outcome]:
         """Have a proof found again by who found it."""
         finder = "z3" if proof.found_by.startswith("z3") else "cvc5"
-        self._again.append(self._pool.submit(finder, proof.text, self._deadline))
+        deadline = monotonic() + self._timeout
+        self._again.append(self._pool.submit(finder, proof.text, deadline))
         return self._again[-1]
 
     def answer(self, proof: Proof) -> Outcome:

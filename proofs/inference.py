@@ -17,7 +17,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import count
-from time import monotonic
 from typing import Any
 
 from mapproof.model.language import nodes
@@ -32,6 +31,7 @@ from mapproof.model.language.property import Property
 from mapproof.model.language.scope import Scope
 from mapproof.model.language.unbounded import after
 
+from .deadline import Deadline
 from .generalise import Generaliser, NothingToSay
 from .implicants import Implicant
 from .lemma import Lemma
@@ -74,21 +74,21 @@ class Inference:
         progress: Callable[[int], None] = lambda _: None,
     ) -> None:
         scope = scope_for(design)
-        deadline = monotonic() + timeout
         self.progress = progress
         self.claims = list(claims)
         self.lemmas: list[Lemma] = []
-        self.deadline = deadline
+        self.deadline = Deadline(timeout)
         system = sliced_for(design.system(), claims)
         machine = Machine(uninterpreted(system), scope)
         self.samples = Samples(system, roomier_than(scope, design))
         if not self.samples.states:
             raise DesignError(f"the design has no initial state at scope {scope}")
         self._machine = machine
-        self._steps = Steps(system, machine, deadline)
-        self._generaliser = Generaliser(design.name, system, self.samples, deadline)
+        self._steps = Steps(system, machine, self.deadline)
+        self._generaliser = Generaliser(design.name, system, self.samples, self.deadline)
         self._settled: dict[Claim, frozenset[Claim]] = {}
         self._given_up = 0
+        self._no_more = False
         self._goals: dict[tuple[Node, Transition], Node] = {}
         taken = {p.name for p in (*design.properties, *design.lemmas, *claims)}
         self._names = (n for i in count(1) if (n := f"lemma_{i}") not in taken)
@@ -179,7 +179,7 @@ class Inference:
         self._drop({t for t in (*self.claims, *self.lemmas) if t.name == name})
         self._given_up += 1
         if self._given_up > MOST_GIVEN_UP:
-            self.deadline = monotonic()
+            self._no_more = True
         self.settle()
 
     def _drop(self, gone: set[Claim]) -> None:
@@ -197,7 +197,7 @@ class Inference:
 
     def _exclude(self, found: Broken) -> None:
         """Add a lemma that excludes the state, or learn that it is too much to ask."""
-        if len(self.lemmas) > MOST_LEMMAS or monotonic() > self.deadline:
+        if len(self.lemmas) > MOST_LEMMAS or self._no_more or self.deadline.passed:
             raise TimeoutError("no end of lemmas")
         cause = self._cause(found)
         literals = list(cause.literals)
@@ -257,11 +257,11 @@ class Steps:
     The machine is of the system without interpretations: states have a place for every map.
     """
 
-    def __init__(self, system: System, machine: Machine, deadline: float) -> None:
+    def __init__(self, system: System, machine: Machine, deadline: Deadline) -> None:
         self._machine = machine
         self.transitions = [t.name for t in system.transitions]
         self._sequential = sequential = Sequential(system, machine.scope)
-        self._sat = GateSolver(sequential.circuit, deadline)
+        self._sat = GateSolver(sequential.circuit, lambda: deadline.passed)
         self._now = sequential.reader(sequential.state)
         self._after = sequential.reader(sequential.state, sequential.after)
         for fact in (sequential.facts, sequential.enabled):

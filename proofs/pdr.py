@@ -92,8 +92,12 @@ class _Pdr:
         self.circuit = sequential.circuit
         self.atoms = Atoms(sequential)
         self.orbits = Orbits(self.atoms)
-        self.sat = GateSolver(self.circuit, deadline, Minisat22)
-        self.starts = GateSolver(self.circuit, deadline, Minisat22)
+
+        def passed() -> bool:
+            return monotonic() > deadline
+
+        self.sat = GateSolver(self.circuit, passed, Minisat22)
+        self.starts = GateSolver(self.circuit, passed, Minisat22)
         self.starts.add([self.starts.lit(sequential.possible)])
         self.sat.add([self.sat.lit(sequential.facts)])
         self.enabled = self.sat.lit(sequential.enabled)

@@ -22,7 +22,7 @@ from .induction import Induction, Proof, Rechecker
 from .lemma import Lemma
 from .obligations import Obligation, obligations, to_solve
 from .portable import Portable, boot_of, lemma_text, run_text
-from .results import Results
+from .results import SAT, Results
 from .search import Searched
 from .trace import ReplayError, Trace
 from .trees import Malformed
@@ -46,9 +46,9 @@ def recalled(
     claims = [p for p in wanted if p.kind != "sometimes" and p.name not in found.violated]
     jobs = [p for p in (results.design.properties if claims else wanted) if p.kind == "sometimes"]
     for prop in [p for p in wanted if p.name in found.violated] + jobs:
-        trace = recall.trace(prop)
+        trace, engine = recall.trace(prop)
         shown = Searched(trace, len(trace.events), trace.machine.scope)
-        known[prop.name] = results.judged(prop, shown, Induction(), 0.0)
+        known[prop.name] = results.judged(prop, shown, Induction(), 0.0).but(solver=engine)
     proof = recall.proof(claims, results.rechecker)
     for prop in claims:
         known[prop.name] = results.proved(prop, proof, [])
@@ -67,14 +67,16 @@ class Recall:
         self.found = found
         self._portable = Portable(design)
 
-    def trace(self, prop: Property[Any]) -> Trace:
-        """The run that violates a claim, or shows a ``sometimes``."""
-        runs = self.found.shown if prop.kind == "sometimes" else self.found.violated
+    def trace(self, prop: Property[Any]) -> tuple[Trace, str]:
+        """The run that violates a claim, or shows a ``sometimes``, and the engine that found it."""
+        violated = {name: (run, SAT) for name, run in self.found.violated.items()}
+        runs = self.found.shown if prop.kind == "sometimes" else violated
         try:
             if prop.name not in runs:
                 raise Stale(f"there is no run for {prop.name}")
-            self._check(self._portable.scope(runs[prop.name].sizes))
-            return self._portable.trace(prop, runs[prop.name], booted=False)
+            run, engine = runs[prop.name]
+            self._check(self._portable.scope(run.sizes))
+            return self._portable.trace(prop, run, booted=False), engine
         except (Malformed, ReplayError, DesignError) as error:
             raise Stale(str(error)) from None
 
@@ -154,6 +156,8 @@ def finding(
     proved = [r for r in claims if r.verdict is Verdict.PROVED]
     violated = [r for r in claims if r.verdict is Verdict.VIOLATED and not r.reason]
     shown = [r for r in (results.values() if proved else asked) if r.kind == "sometimes"]
+    if any(r.reason for r in shown):  # on a smaller machine only: longer patience may show more
+        return None
     runs = [r.trace for r in (*violated, *shown) if r.trace is not None and _repeatable(r.trace)]
     settled = len(proved) + len(violated) == len(claims)
     if not settled or len(runs) < len(violated) + len(shown):
@@ -168,7 +172,7 @@ def finding(
             for c in cells
         },
         {r.property: run_text(r.trace) for r in violated if r.trace is not None},
-        {r.property: run_text(r.trace) for r in shown if r.trace is not None},
+        {r.property: (run_text(r.trace), r.solver) for r in shown if r.trace is not None},
     )
 
 

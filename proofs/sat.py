@@ -73,12 +73,15 @@ class CircuitSolver:
 class GateSolver:
     """Gates in an incremental solver, loaded as they are needed; extra variables above them.
 
-    Questions are sets of assumptions, in the solver's own literals.
+    Questions are sets of assumptions, in the solver's own literals.  ``passed`` says whether the time
+    is up.
     """
 
-    def __init__(self, circuit: Circuit, deadline: float, engine: Any = Glucose4) -> None:
+    def __init__(
+        self, circuit: Circuit, passed: Callable[[], bool], engine: Any = Glucose4
+    ) -> None:
         self.circuit = circuit
-        self.deadline = deadline
+        self.passed = passed
         self._sat = engine()
         self._done: set[int] = {0}
         self._true = self.fresh()
@@ -105,14 +108,14 @@ class GateSolver:
     def solve(self, assumptions: Sequence[int], conflicts: int = 0) -> bool:
         """Whether the clauses can hold with the assumptions.
 
-        Raises TimeoutError at the deadline, or after so many conflicts (0: no bound).
+        Raises TimeoutError when the time is up, or after so many conflicts (0: no bound).
         """
         spent = 0
         while True:
             self._sat.conf_budget(SLICE)
             answer = self._sat.solve_limited(assumptions=assumptions)
             spent += SLICE
-            if monotonic() > self.deadline or (answer is None and 0 < conflicts <= spent):
+            if self.passed() or (answer is None and 0 < conflicts <= spent):
                 raise TimeoutError("time limit")
             if answer is not None:
                 return bool(answer)

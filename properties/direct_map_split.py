@@ -73,7 +73,8 @@ def removed_leaves_have_no_usable_pfn(s: DirectMapLeaves, f: Frame) -> Bool:
 @always
 def large_leaves_are_present(s: DirectMapLeaves, i: PmdSlot, g: PudSlot) -> Bool:
     """Only leaves of 4 KiB are not present."""
-    return (s.pud[g] != Rights.INVALID) & (s.pmd[i] != Rights.INVALID)
+    leaf = ~s.pud_leaf[s.pud_of[i]] & s.pmd_leaf[i]
+    return (s.pud[g] != Rights.INVALID) & leaf.implies(s.pmd[i] != Rights.INVALID)
 
 
 @always
@@ -191,6 +192,15 @@ def a_call_demotes_two_leaves_at_most(s: DirectMapLeaves, cpu: Cpu) -> Bool:
 
 
 @step
+def calls_give_their_page_back(old: DirectMapLeaves, new: DirectMapLeaves, cpu: Cpu) -> Bool:
+    """When a call returns, nobody is at its page; only a call that has to split may have failed."""
+    f = old.change.page[cpu]
+    returns = ~change_page_attr.idle(old, cpu) & change_page_attr.idle(new, cpu)
+    failed = old.wanted[f] != new.wanted[f]
+    return returns.implies(~new.busy[f] & failed.implies(~old.in_4k(f)))
+
+
+@step
 def sizes_change_no_rights(old: DirectMapLeaves, new: DirectMapLeaves, f: Frame) -> Bool:
     """When the leaf of a page gets smaller, its rights stay."""
     same = (old.in_1g(f) == new.in_1g(f)) & (old.in_2m(f) == new.in_2m(f))
@@ -210,6 +220,21 @@ def removals_change_no_other_page(
 def a_call_demotes_two_leaves(s: DirectMapLeaves, cpu: Cpu) -> Bool:
     """A page of a leaf of 1 GiB gets one of its own."""
     return s.change.demoted[cpu] == Demoted.TWO
+
+
+@sometimes
+def a_call_fails_halfway(s: DirectMapLeaves, cpu: Cpu) -> Bool:
+    """A call has demoted a leaf of 1 GiB, and had no memory for the next table."""
+    f = s.change.page[cpu]
+    split = s.in_2m(f) & (s.change.demoted[cpu] == Demoted.ONE)
+    return change_page_attr.idle(s, cpu) & split & (s.wanted[f] == s.change.old[cpu])
+
+
+@sometimes
+def an_entry_of_1g_is_waited_for(s: DirectMapLeaves, cpu: Cpu, by: Cpu) -> Bool:
+    """A CPU still has the leaf of 1 GiB whose table is linked."""
+    g = s.pud_of[s.pmd_of[s.change.page[by]]]
+    return s.change.waits_for[by, cpu] & s.tlb.pud[cpu, g].is_some
 
 
 @sometimes

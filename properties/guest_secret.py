@@ -154,6 +154,24 @@ def discards_flush_the_second_level(
     return freed.implies(new.ept_tlb[cpu, a] != some(f))
 
 
+@step
+def guests_keep_their_pages(s: GuestSecret, new: GuestSecret, a: Gpa, cpu: Cpu) -> Bool:
+    """A page of the guest, and a window of KVM, is not exchanged for another: it goes first."""
+    page = (s.ept[a].is_some & new.ept[a].is_some).implies(s.ept[a] == new.ept[a])
+    window = s.window[cpu].is_some & new.window[cpu].is_some
+    return page & window.implies(s.window[cpu] == new.window[cpu])
+
+
+@step
+def pages_end_somewhere(s: GuestSecret, new: GuestSecret, t: Task) -> Bool:
+    """A fault ends with its page in the guest, or free; a discard with it free."""
+    f, g = s.fault.page[t], s.discard.page[t]
+    fault = ~kvm_mmu_page_fault.idle(s, t) & kvm_mmu_page_fault.idle(new, t)
+    given = (new.ept[s.fault.gpa[t]] == some(f)) | (new.owner[f] == Owner.FREE)
+    freed = ~discard.idle(s, t) & discard.idle(new, t)
+    return fault.implies(given) & freed.implies(new.owner[g] == Owner.FREE)
+
+
 @sometimes
 def a_guest_has_a_secret(s: GuestSecret, a: Gpa, cpu: Cpu) -> Bool:
     """The guest has written its secret, and a CPU has the page cached."""

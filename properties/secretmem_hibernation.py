@@ -11,7 +11,7 @@ Not covered: what is copied to the image besides secrets; kexec and crash dumps;
 
 from __future__ import annotations
 
-from mapproof.model.language import Bool, always, exists, forall, sometimes
+from mapproof.model.language import Bool, always, exists, forall, sometimes, step
 from mapproof.model.machine.sorts import Task
 from mapproof.model.operations.secretmem import Index
 from mapproof.model.operations.secretmem_hibernation import (
@@ -53,6 +53,27 @@ def processes_are_frozen_for_the_copy(s: Hibernation, t: Task) -> Bool:
 def one_task_hibernates(s: Hibernation, a: Task, b: Task) -> Bool:
     """Two tasks do not hibernate at once."""
     return hibernate.idle(s, a) | hibernate.idle(s, b) | (a == b)
+
+
+@always
+def processes_are_frozen_by_somebody(s: Hibernation) -> Bool:
+    """Processes are frozen only while a task hibernates."""
+    return s.frozen.now.implies(exists(Task, lambda t: ~hibernate.idle(s, t)))
+
+
+@step
+def hibernation_begins_without_a_file(s: Hibernation, new: Hibernation, t: Task) -> Bool:
+    """hibernate() refuses at once while a secret file exists, and later for no other reason."""
+    begins = hibernate.idle(s, t) & ~hibernate.idle(new, t)
+    refuses = hibernate.at(s, t, SAVE) & hibernate.at(new, t, THAW)
+    return begins.implies(~s.secretmem_active()) & refuses.implies(s.secretmem_active())
+
+
+@step
+def frozen_processes_do_nothing(s: Hibernation, new: Hibernation, i: Index) -> Bool:
+    """While they are frozen nobody makes, writes or closes a file."""
+    same = (s.open[i] == new.open[i]) & (s.written[i] == new.written[i])
+    return s.frozen.now.implies(same)
 
 
 @sometimes

@@ -66,6 +66,13 @@ def files_keep_their_pages(s: SecretUses, new: SecretUses, i: Index) -> Bool:
     return (s.open[i] & new.open[i] & s.cache[i].is_some).implies(same)
 
 
+@step
+def new_pages_are_zeroed(s: SecretUses, new: SecretUses, i: Index) -> Bool:
+    """A page that enters a file is zeroed."""
+    entered = s.cache[i].is_none & new.cache[i].is_some
+    return entered.implies(new.contents[new.cache[i].value] == Contents.ZERO)
+
+
 @sometimes
 def everybody_is_refused(s: SecretUses, va: Va) -> Bool:
     """A user has a secret, and each of the uses was refused."""
@@ -89,7 +96,7 @@ def a_secret_outlives_its_area(s: SecretUses, i: Index, f: Frame) -> Bool:
 
 
 @sometimes
-def a_page_was_freed(s: SecretUses, f: Frame) -> Bool:
-    """A page is free again, in the direct map and zeroed."""
+def a_page_was_freed(s: SecretUses, f: Frame, cpu: Cpu) -> Bool:
+    """A page is free again, zeroed, and in a TLB."""
     zeroed = s.contents[f] == Contents.ZERO
-    return (s.owner[f] == Owner.FREE) & s.present[f] & zeroed
+    return (s.owner[f] == Owner.FREE) & s.tlb[cpu, f] & zeroed

@@ -22,6 +22,7 @@ from mapproof.snapshots.image import Root
 from mapproof.snapshots.like import like
 from mapproof.snapshots.offences import Offence, offences
 from mapproof.snapshots.ptsnap import decode_ptsnap, encode_ptsnap
+from mapproof.snapshots.report import report
 from mapproof.snapshots.statistics import statistics
 from mapproof.snapshots.walk import META_LEVEL, Walk
 
@@ -189,6 +190,18 @@ def test_kernel_text_of_pae_is_global_without_being_in_user_tables() -> None:
     found = told(audit_of("i386_pae_pti"), "global_pages_are_in_the_user_tables")
     first = [m for o in found for m in o.mappings if "init_mm" in m.owners]
     assert sum(m.bytes for m in first) >> 12 == 510
+
+
+def test_the_report_says_what_the_vma_allows_and_what_does_not_apply() -> None:
+    said = report(audit_of("i386_pae_pti"), figures=True)
+    lines = said.splitlines()
+    at = lines.index("  where the VMA is not executable:")
+    assert lines[at + 1].startswith(
+        "    08112000 4K user USR RW x pfn:0xbfb4, both tables of z-cow1"
+    )
+    assert lines.count("  where the VMA is not executable:") == 1  # not said again of each page
+    assert "a snapshot does not show what TLBs hold: loaded_entries_are_fresh," in said
+    assert "regions of this machine:" in lines
 
 
 def test_the_direct_map_alias_of_text_is_global_without_pcids() -> None:

@@ -223,8 +223,11 @@ PROOFS: dict[str, Callable[[Any], Any]] = {
     ),
     "a proved claim that is violated": lambda d: {
         **d,
-        "violated": {CLAIM: next(iter(d["shown"].values()))},
+        "violated": {CLAIM: next(iter(d["shown"].values()))[0]},
     },
+    "an engine that there is not": but(
+        "shown", lambda runs: {n: [run, "other"] for n, (run, _) in runs.items()}
+    ),
     "something else": lambda _: {"lemmas": 1},
     "a list": lambda _: [1],
     "numbers for texts": of_the_cells(lambda c: [1, 2, 3, 4, 5]),

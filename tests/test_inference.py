@@ -28,6 +28,7 @@ from mapproof.model.language import (
 from mapproof.model.language.concrete import Machine
 from mapproof.model.language.nodes import negate
 from mapproof.model.language.terms import enumeration
+from mapproof.proofs import deadline
 from mapproof.proofs.check import Options, check
 from mapproof.proofs.implicants import Implicant
 from mapproof.proofs.induction import Prover, induction
@@ -87,6 +88,28 @@ def test_lemmas_hold_in_every_state_that_exploration_reaches(name: str) -> None:
     machine, states = explored(design, {}, 20_000)
     for lemma in lemmas.values():
         assert all(machine.evaluate(lemma.closed(), s) for s in states)
+
+
+def test_a_deadline_counts_work_and_a_few_times_as_much_on_the_clock(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = [100.0, 5.0]
+    monkeypatch.setattr(deadline, "thread_time", lambda: now[0])
+    monkeypatch.setattr(deadline, "monotonic", lambda: now[1])
+    until, passed = deadline.Deadline(10), []
+    last = 5 + 10 * deadline.WAITING
+    for later in ([109.9, last], [110.1, 6.0], [101.0, last + 0.1]):
+        now[:] = later
+        passed.append(until.passed)
+    assert passed == [False, True, True]
+
+
+def test_without_time_nothing_is_found() -> None:
+    design = DESIGNS["vmalloc-pae-2019"]
+    inference = Inference(design, [p for p in design.properties if p.kind != "sometimes"], 0.0)
+    inference.settle()
+    assert not inference.lemmas
+    assert not inference.claims
 
 
 def test_the_same_lemmas_on_every_run() -> None:

@@ -7,6 +7,7 @@ import lzma
 import random
 import struct
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -265,6 +266,19 @@ def test_lying_headers(header: object, message: str) -> None:
 def test_what_is_no_snapshot(data: bytes, tmp_path: Path) -> None:
     with pytest.raises(BadSnapshot):
         read_image(written(tmp_path, data))
+
+
+@pytest.mark.parametrize("lie", [0, 1 << 55, (1 << 64) - 1])
+def test_addresses_that_are_none_are_not_believed(lie: int, tmp_path: Path) -> None:
+    image = image_of("amd64_pti")
+    symbols = image.header["symbols"] | {"__entry_text_end": lie}
+    values = image.header["values"] | {"vmalloc_base": lie}
+    header = image.header | {"symbols": symbols, "values": values}
+    path = written(tmp_path, encode_ptsnap(replace(image, header=header)))
+    found = audit(read_image(path), properties())
+    assert "vmalloc" in report(found, figures=True)
+    (finding,) = (f for f in found.findings if f.prop.name == "only_entry_text_is_executable")
+    assert "entry text is said to lie" in finding.reason
 
 
 def mutated(data: bytes, chance: random.Random) -> bytes:

@@ -16,6 +16,7 @@ from mapproof.model.machine.tables import walk
 from mapproof.model.machine.words import decode
 from mapproof.snapshots.bits import Bits, U, W, X
 from mapproof.snapshots.image import Image, Root, table_pages
+from mapproof.snapshots.places import places_of
 from mapproof.snapshots.walk import META_LEVEL, Walk
 
 from .test_machine import MACHINES
@@ -83,7 +84,7 @@ def test_leaves_are_what_the_models_walk_finds(name: str) -> None:
     chance = random.Random(name)
     image = tables_for(geometry, chance)
     walked = Walk(image)
-    places = walked.places()
+    places = places_of(walked)
     known = {
         int(va): (int(word), int(meta))
         for va, word, meta in zip(places.va, places.kernel, places.kernel_meta, strict=True)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +10,13 @@ import numpy as np
 
 from mapproof.model.machine.geometry import PAGE_SHIFT, PAGE_SIZE
 
+from . import owners
+from .btf import member_offsets
+from .descriptors import free_frames, secret_frames
 from .elf import Dump
-from .frames import Runs
 from .image import GEOMETRIES, BadSnapshot, Image, Root, TablePages
 from .kallsyms import kernel_symbols
 from .kernel import Kernel
-from .memory import Memory
 from .roots import Roots
 from .walk import Walk
 
@@ -31,11 +30,15 @@ _TEXT = (
     "__entry_text_start",
     "__entry_text_end",
 )
-_OTHERS = ("cpu_tss_rw", "__per_cpu_offset", "nr_cpu_ids", "saved_command_line")
+_OTHERS = (
+    "cpu_tss_rw",
+    "__per_cpu_offset",
+    "nr_cpu_ids",
+    "saved_command_line",
+    "secretmem_aops",
+)
+_MEMBERS = ("address_space.a_ops",)
 _MOST_CPUS = 1 << 13
-_MOST_ORDER = 20
-_PIECE = 1 << 20  # bytes of frame descriptors at once
-_MOST_PIECES = 1 << 18
 _MOST_CMDLINE = 2048  # COMMAND_LINE_SIZE
 
 
@@ -46,6 +49,9 @@ def image_of(dump: Dump, path: Path) -> Image:
     roots = search.all()
     if not roots:
         raise BadSnapshot("no root is in the dump")
+    symbols = kernel_symbols(kernel, (*_BASES, *_TEXT, *_OTHERS, *owners.SYMBOLS))
+    offsets = member_offsets(kernel, symbols, (*owners.MEMBERS, *_MEMBERS))
+    roots = owners.with_owners(kernel, roots, symbols, offsets)
     arch, levels = next(key for key, g in GEOMETRIES.items() if g is kernel.geometry)
     header: dict[str, Any] = {
         "format": "PTSNAP1",
@@ -61,7 +67,7 @@ def image_of(dump: Dump, path: Path) -> Image:
         "notes": search.notes,
     }
     walk = Walk(Image(header, kernel.geometry, dump.memory, roots))
-    header.update(_records(kernel, walk))
+    header.update(_records(kernel, walk, symbols, offsets))
     return Image(header, kernel.geometry, _tables(dump, walk), roots, list(dump.memory.problems))
 
 
@@ -82,9 +88,10 @@ def _tables(dump: Dump, walk: Walk) -> TablePages:
     )
 
 
-def _records(kernel: Kernel, walk: Walk) -> dict[str, Any]:
+def _records(
+    kernel: Kernel, walk: Walk, symbols: dict[str, int], offsets: dict[str, int]
+) -> dict[str, Any]:
     """What else the header has, as far as the kernel tells: symbols, bases, CPUs, free frames."""
-    symbols = kernel_symbols(kernel, (*_BASES, *_TEXT, *_OTHERS))
     text = {name: kernel.of_image(symbols[name]) for name in _TEXT if name in symbols}
     found = {
         "symbols": symbols,
@@ -93,6 +100,7 @@ def _records(kernel: Kernel, walk: Walk) -> dict[str, Any]:
         "percpu": _cpus(kernel, symbols),
         "cmdline": _command_line(kernel, symbols),
         "frames": [[first, number, "F"] for first, number in free_frames(kernel)],
+        "secret_pfns": secret_frames(kernel, symbols, offsets),
     }
     return {key: value for key, value in found.items() if value}
 
@@ -147,35 +155,3 @@ def _command_line(kernel: Kernel, symbols: dict[str, int]) -> str:
     address = kernel.pointer(symbols.get("saved_command_line", 0))
     text = kernel.read(address, _MOST_CMDLINE) if address else None
     return (text or b"").split(b"\0", 1)[0].decode("ascii", "replace")
-
-
-def free_frames(kernel: Kernel) -> list[tuple[int, int]]:
-    """Runs of frames that the buddy allocator has: the first frame of each block says its order
-    (``struct page``, include/linux/page-flags.h)."""
-    names = ("SIZE(page)", "OFFSET(page._mapcount)", "OFFSET(page.private)")
-    size, kind, order = (kernel.number(name) for name in names)
-    mark, base = kernel.number("NUMBER(PAGE_BUDDY_MAPCOUNT_VALUE)"), kernel.page_base()
-    flat = kernel.geometry.long_mode or kernel.symbol("mem_map") is not None
-    if not size or kind is None or order is None or mark is None or base is None or not flat:
-        return []
-    if size > PAGE_SIZE or not 0 <= kind <= size - 4 or not 0 <= order <= size - 4:
-        return []
-    found: list[tuple[int, int]] = []
-    for start, number in islice(_pieces(kernel.memory, _PIECE // size), _MOST_PIECES):
-        data = kernel.read(base + start * size, number * size)
-        if data is None:
-            continue
-        rows = np.frombuffer(data, np.uint8).reshape(number, size)
-        kinds = rows[:, kind : kind + 4].copy().view("<i4").ravel()
-        orders = rows[:, order : order + 4].copy().view("<u4").ravel()
-        good = np.flatnonzero((kinds == mark) & (orders <= _MOST_ORDER))
-        found += [(start + int(at), 1 << int(orders[at])) for at in good.tolist()]
-    merged = Runs(found)
-    return list(zip(merged.starts.tolist(), (merged.ends - merged.starts).tolist(), strict=True))
-
-
-def _pieces(memory: Memory, step: int) -> Iterator[tuple[int, int]]:
-    """The frames of a memory, so many at a time."""
-    for first, number in memory.known_frames():
-        for start in range(first, first + number, step):
-            yield start, min(step, first + number - start)

@@ -44,9 +44,9 @@ def kernel_symbols(kernel: Kernel, wanted: Collection[str]) -> dict[str, int]:
 
 def _addresses(offsets: Column, base: int) -> tuple[Column, Column]:
     """All addresses, in both of the ways in which offsets are meant."""
-    start, signed = np.uint64(base), offsets.astype(np.int64).view(np.uint64)
+    start, signed = np.full(1, base, np.uint64), offsets.astype(np.int64).view(np.uint64)
     relative = start + (signed & np.uint64(0xFFFF_FFFF))
-    return relative, np.where(offsets >= 0, signed, start - np.uint64(1) - signed)
+    return relative, np.where(offsets >= 0, signed, (start - 1) - signed)
 
 
 def _names(kernel: Kernel, number: int) -> list[str]:

@@ -22,6 +22,7 @@ from mapproof.model.machine.entries import CacheType
 from .bits import U, W, X
 from .frames import ascending_bin
 from .image import Image
+from .places import places_of
 from .regions import Regions
 from .relations import Mapped, PlaceUniverse
 from .walk import META_LEVEL, Walk
@@ -45,7 +46,7 @@ class LeafFacts(Reading):
         self.regions = Regions(image)
         self.isolation = image.isolation
         self.problems: list[str] = []
-        self.places = self.walk.places()
+        self.places = places_of(self.walk)
         self._universes: dict[str, Universe] = {}
         self._columns: dict[str, Column] = {}
         self._sizes = np.array([1 << lv.level.shift for lv in self.walk.levels] + [0] * 8, np.int64)

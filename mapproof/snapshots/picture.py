@@ -9,7 +9,6 @@ import numpy as np
 from mapproof.model.machine.geometry import PAGE_SHIFT
 
 from .audit import Audit, Finding
-from .image import Root
 from .offences import Mapping, describe_size, flags, offences
 from .report import mapping_text
 
@@ -33,9 +32,9 @@ def path_graph(audit: Audit, finding: Finding) -> Graph:
         for mapping in mappings:
             _add_path(graph, audit, mapping)
     else:
-        found = offences(finding, audit.facts, 1)
-        lines += [o.about for o in found]
-        graph.add_node("none", label="(no leaf to draw)", kind="address", rank=0)
+        for told in offences(finding, audit.facts, 1):  # of an entry: which tables have what there
+            label = told.about.replace(": ", "\n", 1).replace(", ", "\n")
+            graph.add_node(told.about, label=label, kind="table", rank=0, mark="violates")
     graph.graph["caption"] = "\n".join(lines)
     return graph
 
@@ -44,8 +43,9 @@ def _add_path(graph: Graph, audit: Audit, mapping: Mapping) -> None:
     walk, geometry = audit.facts.walk, audit.image.geometry
     space = next(s for s in walk.spaces if s.title == mapping.owners[0])
     root = space.user if mapping.half == "user" and space.user else space.kernel
-    owner = f"{root.title} {mapping.half}"
-    graph.add_node(owner, label=_root_label(root), kind="root", rank=1)
+    owner = f"{space.title} {mapping.half}"
+    label = f"{space.title}\n{mapping.half} pgd {root.pa:#x}"
+    graph.add_node(owner, label=label, kind="root", rank=1)
     source, table = owner, root.pa >> PAGE_SHIFT
     for depth, level in enumerate(walk.levels):
         name = level.level.name
@@ -76,10 +76,6 @@ def _add_path(graph: Graph, audit: Audit, mapping: Mapping) -> None:
         if is_leaf:
             return
         source = target
-
-
-def _root_label(root: Root) -> str:
-    return f"{root.title}\npgd {root.pa:#x}"
 
 
 def _has_edge(graph: Graph, source: str, target: str, label: str) -> bool:

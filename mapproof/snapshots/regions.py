@@ -18,8 +18,6 @@ _BASES = {
     "vmalloc": "vmalloc_base",
     "vmemmap": "vmemmap_base",
 }  # where KASLR puts them
-
-
 _KASAN = "kasan shadow"  # not where regions are moved: kaslr_memory_enabled()
 
 
@@ -57,9 +55,8 @@ def _enumerated(name: str) -> str:
 
 
 def _regions(image: Image) -> list[machine.Region]:
-    values = image.header.get("values", {})
-    bases = [(r, as_int(values.get(_BASES.get(r.name, "")))) for r in image.geometry.regions]
-    randomised = any(base not in (None, r.start) for r, base in bases)
+    bases = [(region, _base(image, region)) for region in image.geometry.regions]
+    randomised = any(base not in (None, region.start) for region, base in bases)
     found = []
     for region, base in bases:
         if randomised and region.name == _KASAN:
@@ -76,6 +73,15 @@ def _regions(image: Image) -> list[machine.Region]:
         machine.Region(a.name, a.start, min(a.end, b.start), a.half) for a, b in pairwise(by_start)
     ]
     return [r for r in [*cut, by_start[-1]] if r.start < r.end]
+
+
+def _base(image: Image, region: machine.Region) -> int | None:
+    """Where a region begins, as the kernel says; nothing but a kernel address is believed."""
+    geometry, values = image.geometry, image.header.get("values", {})
+    base = as_int(values.get(_BASES.get(region.name, "")))
+    if base is None or base < geometry.region("user").end or base != geometry.canonical(base):
+        return None
+    return base
 
 
 def _lowmem(image: Image, regions: list[machine.Region]) -> list[machine.Region]:

@@ -11,7 +11,7 @@ from mapproof.model.language.sparse import Column, Count, Relation, Universe
 from mapproof.model.machine.geometry import PAGE_SHIFT
 
 from .frames import Runs
-from .walk import Places
+from .places import Places
 
 if TYPE_CHECKING:
     from .leaf_facts import LeafFacts

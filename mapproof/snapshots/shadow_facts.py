@@ -98,6 +98,8 @@ class ShadowFacts(LeafFacts):
     def entry_text(self) -> tuple[int, int]:
         """The bounds of entry text, in whole pages."""
         start, end = self._symbols("__entry_text_start", "__entry_text_end")
+        if not self.geometry.region("user").end <= start < end < (1 << 64) - PAGE_SIZE:
+            raise Unreadable(f"entry text is said to lie from {start:#x} to {end:#x}")
         return start & -PAGE_SIZE, (end + PAGE_SIZE - 1) & -PAGE_SIZE
 
     def read_entry_text(self) -> Relation:

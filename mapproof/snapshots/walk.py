@@ -1,28 +1,23 @@
-"""The walk: every leaf of every address space, each table page read once.
+"""The walk: every leaf below a top-level entry, each table page read once.
 
-Address spaces share most of what they map, so the walk works on branches: a branch is a top-level entry
-of the kernel's table and the one of the user table at the same slot, and stands for all address spaces
-that have these two.  Below it each path through the tables is followed, level by level, all entries of a
-level at once.  Before a branch is walked, its leaves are counted from the bottom up; one with far more
-than the tables have entries, as tables that point back to themselves make them, is left out and named.
+Below the entry each path through the tables is followed, level by level, all entries of a level at
+once.  How many leaves there are is counted before, from the bottom up, since tables that point back to
+themselves make more than fit any memory.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
 from mapproof.model.language.sparse import Column
 from mapproof.model.machine.geometry import PAGE_SHIFT
 
-from .bits import COMPARED_IN_COPIES, PRESENT, Bits, U, W, X
+from .bits import PRESENT, Bits, U, W, X
 from .image import Image, Root, TablePages
 
-MOST_LEAVES = 1 << 26
-_ALWAYS = 1 << 22  # leaves that are walked whatever the number of tables
-_PER_TABLE = 1 << 11  # leaves beyond that: an entry of a shared table may count several times
 _TABLES_AT_ONCE = 1 << 11
 META_LEVEL = 3  # of a leaf's ``meta``: the rights below, the number of the level above
 
@@ -41,41 +36,12 @@ class AddressSpace:
 
 
 @dataclass
-class Branch:
-    """A slot of the top level with its two entries, and the address spaces that have it."""
-
-    slot: int
-    kernel: int
-    user: int
-    isolated: bool
-    special: bool
-    spaces: list[int] = field(default_factory=list)
-
-
-@dataclass
 class Leaves:
     """Leaves in ascending order of addresses: entry, and rights and level in ``meta``."""
 
     va: Column
     word: Column
     meta: Column
-
-
-@dataclass
-class Places:
-    """Where leaves begin, branch by branch, in ascending order of addresses.
-
-    kernel, user: the leaf that begins there, 0 if none.  starts: the first place of each branch, and
-    the number of places behind them.
-    """
-
-    branches: list[Branch]
-    starts: Column
-    va: Column
-    kernel: Column
-    user: Column
-    kernel_meta: Column
-    user_meta: Column
 
 
 @dataclass
@@ -115,7 +81,8 @@ class Walk:
             for what, number in self._problems.items()
         ]
 
-    def _complain(self, what: str, example: str, number: int = 1) -> None:
+    def complain(self, what: str, example: str, number: int = 1) -> None:
+        """Count what could not be read."""
         if number:
             self._problems[what] += number
             self._examples.setdefault(what, example)
@@ -142,13 +109,13 @@ class Walk:
         level = self.geometry.levels[0]
         place, there = self.image.pages.places(np.array([root.pa >> PAGE_SHIFT]))
         if not there[0]:
-            self._complain("roots are not in the snapshot", f"{root.title} at {root.pa:#x}")
+            self.complain("roots are not in the snapshot", f"{root.title} at {root.pa:#x}")
             return np.zeros(level.entries, np.uint64)
         entries = self.image.pages.entries(int(place[0]), level.entry_bytes)
         offset = (root.pa & 0xFFF) // level.entry_bytes
         found = entries[offset : offset + level.entries]
         if len(found) < level.entries:
-            self._complain("roots run over the end of their page", f"{root.title} at {root.pa:#x}")
+            self.complain("roots run over the end of their page", f"{root.title} at {root.pa:#x}")
             found = np.concatenate([found, np.zeros(level.entries - len(found), np.uint64)])
         return found
 
@@ -158,7 +125,7 @@ class Walk:
         words = np.concatenate([*self.top.values(), np.zeros(0, np.uint64)])
         words = words[(words & PRESENT) != 0]
         bad = self._reserved(self.levels[0], words)
-        self._complain(
+        self.complain(
             "top-level entries have reserved bits set", f"{words[bad][:1]}", int(bad.sum())
         )
         words = words[~bad]
@@ -180,7 +147,7 @@ class Walk:
         at, there = pages.places(frames)
         if not there.all():
             example = self.geometry.show_pfn(int(frames[~there][0]))
-            self._complain(f"{name} tables are not in the snapshot", example, int((~there).sum()))
+            self.complain(f"{name} tables are not in the snapshot", example, int((~there).sum()))
         counts = np.zeros(len(frames), np.int64)
         slots: list[Column] = []
         words: list[Column] = []
@@ -193,7 +160,7 @@ class Walk:
             bad = self._reserved(level, word)
             if bad.any():
                 where = f"{word[bad][0]:#x} in {name} table {frames[some[table[bad][0]]]:#x}"
-                self._complain(f"{name} entries have reserved bits set", where, int(bad.sum()))
+                self.complain(f"{name} entries have reserved bits set", where, int(bad.sum()))
                 table, slot, word = table[~bad], slot[~bad], word[~bad]
             counts[some] = np.bincount(table, minlength=len(some))
             slots.append(slot.astype(np.uint16))
@@ -359,82 +326,3 @@ class Walk:
         """The physical address that a leaf maps."""
         level = self.levels[int(leaves.meta[number]) >> META_LEVEL]
         return int(level.frames(leaves.word[number : number + 1])[0]) << PAGE_SHIFT
-
-    # Branches and places.
-
-    def branches(self) -> list[Branch]:
-        """Top-level entries, with the address spaces that have them in common.
-
-        What is known of a process's own addresses differs between processes, so branches of a user half
-        or of the LDT's slot are never common.
-        """
-        own = set(self.geometry.pgd_slots(self.geometry.region("user")))
-        own |= (
-            set(self.geometry.pgd_slots(self.geometry.region("ldt"))) if self._has_ldt() else set()
-        )
-        found: dict[tuple[int, ...], Branch] = {}
-        for number, space in enumerate(self.spaces):
-            kernel = self.top[space.kernel.pa]
-            user = self.top[space.user.pa] if space.user else kernel
-            present = np.flatnonzero((kernel | user) & PRESENT)
-            for slot in present.tolist():
-                k, u = int(kernel[slot] & COMPARED_IN_COPIES), int(user[slot] & COMPARED_IN_COPIES)
-                isolated, special = space.user is not None, space.kernel.special
-                mine = number if slot in own else -1
-                key = (slot, k, u, isolated, special, mine)
-                branch = found.setdefault(key, Branch(slot, k, u, isolated, special))
-                branch.spaces.append(number)
-        return [found[key] for key in sorted(found)]
-
-    def _has_ldt(self) -> bool:
-        return any(region.name == "ldt" for region in self.geometry.regions)
-
-    def places(self) -> Places:
-        """Where leaves begin, for all branches that are not too large."""
-        most = min(MOST_LEAVES, max(_ALWAYS, _PER_TABLE * len(self.table_frames())))
-        branches: list[Branch] = []
-        sizes = 0.0
-        for branch in self.branches():
-            number = self.entry_leaves(branch.kernel)
-            if branch.isolated and branch.user != branch.kernel:
-                number += self.entry_leaves(branch.user)
-            if sizes + number > most:
-                where = f"{self.geometry.show_va(self.geometry.address(branch.slot))} of "
-                where += self.spaces[branch.spaces[0]].title
-                self._complain("top-level entries lead to too many leaves", where)
-                continue
-            sizes += number
-            branches.append(branch)
-        merged = [self._merged(branch) for branch in branches]
-        starts = np.concatenate([[0], np.cumsum([len(m[0]) for m in merged], dtype=np.int64)])
-        columns: list[Column] = []
-        for number, kind in enumerate((np.uint64, np.uint64, np.uint64, np.uint8, np.uint8)):
-            column = np.empty(int(starts[-1]), kind)
-            for branch_number, parts in enumerate(merged):
-                column[starts[branch_number] : starts[branch_number + 1]] = parts[number]
-                parts[number] = np.zeros(0, kind)  # the memory is needed
-            columns.append(column)
-        return Places(branches, starts, *columns)
-
-    def _merged(self, branch: Branch) -> list[Column]:
-        """va, kernel leaf, user leaf, and their rights, of one branch."""
-        kernel = self.leaves(branch.slot, branch.kernel)
-        if not branch.isolated or branch.user == branch.kernel:
-            return [kernel.va, kernel.word, kernel.word, kernel.meta, kernel.meta]
-        user = self.leaves(branch.slot, branch.user)
-        if np.array_equal(kernel.va, user.va):
-            return [kernel.va, kernel.word, user.word, kernel.meta, user.meta]
-        if not len(user.va):
-            nothing, level = np.zeros(len(kernel.va), np.uint64), np.zeros(len(kernel.va), np.uint8)
-            return [kernel.va, kernel.word, nothing, kernel.meta, level]
-        va = np.concatenate([kernel.va, np.setdiff1d(user.va, kernel.va, assume_unique=True)])
-        if len(va) > len(kernel.va):
-            va.sort(kind="stable")
-        columns: list[Column] = [va]
-        for which in ("word", "meta"):
-            for side in (kernel, user):
-                source = getattr(side, which)
-                column = np.zeros(len(va), source.dtype)
-                column[np.searchsorted(va, side.va)] = source
-                columns.append(column)
-        return columns

@@ -16,6 +16,7 @@ direct_map_split = Design(
         op.fill_tlb_2m,
         op.fill_tlb_4k,
         op.preserve_large_page,
+        op.preserve_huge_page,
         op.flush,
     ],
     procedures=[op.change_page_attr],

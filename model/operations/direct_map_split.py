@@ -106,14 +106,14 @@ class DirectMapLeaves(State):
 
 @operation(kernel="arch/x86/mm/init.c: init_mem_mapping()")
 def boot(s: DirectMapLeaves) -> Step:
-    """RAM is mapped and writable, by leaves of any size."""
+    """RAM is mapped and writable, by leaves of any size; memory of tables to come has anything in it."""
     return Step(
         when=TRUE,
         then=[
             s.pud.fill(lambda g: Rights.WRITABLE),
-            s.pmd.fill(lambda i: Rights.WRITABLE),
-            s.pte.fill(lambda f: Rights.WRITABLE),
-            s.inverted.fill(lambda f: FALSE),
+            s.pmd.fill(lambda i: Rights.WRITABLE, lambda i: ~s.pud_leaf[s.pud_of[i]]),
+            s.pte.fill(lambda f: Rights.WRITABLE, s.in_4k),
+            s.inverted.fill(lambda f: FALSE, s.in_4k),
             s.wanted.fill(lambda f: Rights.WRITABLE),
             s.busy.fill(lambda f: FALSE),
             s.lock.become(NONE),
@@ -159,6 +159,24 @@ def preserve_large_page(s: DirectMapLeaves, i: PmdSlot) -> Step:
             s.pmd.set(i, Rights.READ_ONLY),
             s.wanted.fill(lambda f: Rights.READ_ONLY, lambda f: s.pmd_of[f] == i),
             s.tlb.pmd.fill(lambda cpu, j: NONE, lambda cpu, j: j == i),
+        ],
+    )
+
+
+@operation(kernel="arch/x86/mm/pat/set_memory.c: __should_split_large_page(), set_memory_ro()")
+def preserve_huge_page(s: DirectMapLeaves, g: PudSlot) -> Step:
+    """The same of all of a page of 1 GiB."""
+
+    def inside(f: Frame) -> Bool:
+        return s.pud_of[s.pmd_of[f]] == g
+
+    unused = forall(Frame, lambda f: ~inside(f) | ~s.busy[f])
+    return Step(
+        when=s.pud_leaf[g] & unused & s.lock.now.is_none,
+        then=[
+            s.pud.set(g, Rights.READ_ONLY),
+            s.wanted.fill(lambda f: Rights.READ_ONLY, inside),
+            s.tlb.pud.fill(lambda cpu, h: NONE, lambda cpu, h: h == g),
         ],
     )
 
