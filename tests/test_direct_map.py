@@ -72,7 +72,7 @@ def test_every_rule_has_entries_of_the_ledger() -> None:
         (row,) = re.findall(rf"^\| {rule} \| `{left_out(rule)}` \| (.*) \|$", text, re.MULTILINE)
         named = {entry: claim for claim, entry in re.findall(r"`(\w+)` \((X-[\w-]+)\)", row)}
         assert entries == named
-        assert len(entries) > 3
+        assert entries
         assert {d.fixed for d in defects().values() if d.buggy == left_out(rule)} == {ARCHITECTED}
 
 
