@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import struct
 import zlib
-from bisect import bisect_right
+from array import array
 from collections.abc import Callable
 from pathlib import Path
 
@@ -137,32 +137,37 @@ _PACKERS: dict[int, Callable[[bytes], bytes]] = {1: _zlib, 2: _lzo, 4: _snappy, 
 
 def _rearranged(read: Read, size: int) -> Read:
     """The file that the pieces of a flattened one make, later ones over earlier ones."""
-    pieces: dict[int, tuple[int, int]] = {}
+    places, offsets, lengths = array("q"), array("q"), array("q")  # small: there may be millions
     at = _FIRST_PIECE
     while at + 16 <= size:
         place, length = struct.unpack(">qq", need(read(16, at), 16, "a flattened piece"))
         if place < 0 or length <= 0:
             break
-        pieces[place] = (at + 16, length)
+        for column, value in ((places, place), (offsets, at + 16), (lengths, length)):
+            column.append(value)
         at += 16 + length
-    starts = sorted(pieces)
+    # Stable: of pieces for one place the last counts.
+    order = np.argsort(np.array(places, np.int64), kind="stable")
+    starts, where_of, length_of = (
+        np.array(column, np.int64)[order] for column in (places, offsets, lengths)
+    )
 
     def piecewise(wanted: int, offset: int) -> bytes:
-        found = b""
+        found = bytearray()
         while len(found) < wanted:
             here, left = offset + len(found), wanted - len(found)
-            number = bisect_right(starts, here) - 1
-            where, length = pieces[starts[number]] if number >= 0 else (0, 0)
-            skip = here - starts[number] if number >= 0 else 0
-            if skip < length:
-                piece = read(min(left, length - skip), where + skip)
+            number = int(np.searchsorted(starts, here, "right")) - 1
+            skip = here - int(starts[number]) if number >= 0 else 0
+            if number >= 0 and skip < length_of[number]:
+                wanted_here = min(left, int(length_of[number]) - skip)
+                piece = read(wanted_here, int(where_of[number]) + skip)
             elif number + 1 < len(starts):  # a hole
-                piece = bytes(min(left, starts[number + 1] - here))
+                piece = bytes(min(left, int(starts[number + 1]) - here))
             else:
                 piece = b""
             if not piece:
                 break
             found += piece
-        return found
+        return bytes(found)
 
     return piecewise

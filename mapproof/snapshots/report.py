@@ -31,7 +31,7 @@ def report(audit: Audit, *, every: bool = False, figures: bool = False) -> str:
         lines += ["", *_regions(audit), "", *_figures(statistics(audit.facts))]
     lines += _not_applicable(audit.findings)
     if audit.problems:
-        lines += ["", "could not be read:"]
+        lines += ["", "could not be read; verdicts are about what could:"]
         lines += [line for problem in audit.problems for line in fold(problem, "  ", "    ")]
     lines += ["", _summary(audit)]
     return "\n".join(lines)
