@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -10,9 +11,12 @@ import pytest
 
 from mapproof.catalog import Catalog
 from mapproof.matrix_text import grid
+from mapproof.model.language import TRUE
+from mapproof.model.language.operation import Transition
 from mapproof.proofs.check import Options, check
 from mapproof.proofs.ledger import defects
 from mapproof.proofs.matrix import Matrix, Pairs, Standing
+from mapproof.proofs.search import search
 from mapproof.proofs.verdict import Verdict
 
 PAGE = Path(__file__).parents[1] / "docs" / "direct-map.md"
@@ -68,7 +72,7 @@ def test_every_rule_has_entries_of_the_ledger() -> None:
         (row,) = re.findall(rf"^\| {rule} \| `{left_out(rule)}` \| (.*) \|$", text, re.MULTILINE)
         named = {entry: claim for claim, entry in re.findall(r"`(\w+)` \((X-[\w-]+)\)", row)}
         assert entries == named
-        assert len(entries) > 3
+        assert entries
         assert {d.fixed for d in defects().values() if d.buggy == left_out(rule)} == {ARCHITECTED}
 
 
@@ -83,6 +87,57 @@ def test_systems_differ_in_the_rules_only() -> None:
         claims = {p.name for part in other.parts for p in part.claims}
         assert claims == {p.name for part in first.parts for p in part.claims}
     assert len(first.parts) >= 12
+
+
+# A step of direct-map-architected, what is left out of it (a component that it writes, or whatever it
+# waits for), and the claim that notices, in so many steps.
+SLIPS = [
+    ("split_large_page", "split_asked", "large_entries_are_flushed_before_an_edit", 6),
+    ("finish_fault", "", "secrets_are_not_in_the_direct_map", 8),
+    ("set_direct_map_invalid", "leaf.present", "secrets_are_not_in_the_direct_map", 8),
+    ("zero_and_put", "secret", "others_get_no_secret", 10),
+    ("set_memory_wb", "asked", "entries_have_the_type_of_the_leaf", 10),
+    ("set_memory_decrypted", "asked", "entries_have_the_encryption_of_the_leaf", 6),
+    ("set_memory_encrypted", "call", "what_the_host_has_is_shared", 6),
+    ("free_pages", "", "free_pages_are_private", 6),
+    ("kmap_high", "", "pages_with_slots_are_not_free", 3),
+    ("set_mce_nospec", "leaf.present", "poisoned_pages_are_not_mapped", 4),
+    ("copy_data_page", "", "the_image_has_no_secret", 8),
+    ("set_memory_np_noalias", "high", "freed_pages_have_no_image_alias", 4),
+    ("module_enable_ro", "asked", "text_is_not_writable", 6),
+    ("reset_and_free", "leaf.present", "free_pages_are_as_expected", 8),
+    ("memremap_pages", "leaf.shared", "device_pages_are_decrypted", 6),
+    ("memremap_pages", "leaf.keyed", "device_pages_have_the_key", 6),
+    ("online_pages", "", "memory_is_reached_by_all", 6),
+    ("arch_remove_memory", "asked", "absent_memory_is_in_no_tlb", 6),
+    ("purged", "", "slots_lead_to_their_page", 8),
+    ("free_pages", "", "pages_in_areas_are_not_given_away", 6),
+    ("folio_put", "", "pinned_pages_are_a_users", 6),
+    ("xpfo_kunmap", "asked", "user_pages_are_not_in_the_direct_map", 10),
+]
+
+
+@pytest.mark.parametrize(("step", "what", "claim", "depth"), SLIPS)
+def test_a_slip_is_noticed(step: str, what: str, claim: str, depth: int) -> None:
+    design = Catalog().design_named(ARCHITECTED)
+    system = design.system()
+
+    def slipped(t: Transition) -> Transition:
+        if t.name != step:
+            return t
+        if not what:
+            return replace(t, when=TRUE.node)
+        kept = tuple(u for u in t.updates if u.component.name != what)
+        assert len(kept) == len(t.updates) - 1
+        return replace(t, updates=kept)
+
+    transitions = tuple(map(slipped, system.transitions))
+    slip = design.running(replace(system, transitions=transitions), name="slip")
+    prop = slip.property_named(claim)
+    found = search(slip, {prop: depth}, slip.scope_at(), 120, shrink=False)
+    trace = found[claim].trace
+    assert trace is not None
+    assert step in {event.transition.name for event in trace.events}
 
 
 @pytest.mark.slow
