@@ -30,11 +30,13 @@ LIST_DESIGNS = "'mapproof list designs' lists all"
 
 @dataclass(frozen=True)
 class Target:
-    """A design to check; ``only`` names the properties to report (all if empty)."""
+    """A design to check; ``only`` names the properties to report (all if empty), ``steps`` the length of
+    the longest run that is expected to violate one of them: 0 if none is."""
 
     design: Design[Any]
     only: tuple[str, ...] = ()
     file: UserFile | None = None
+    steps: int = 0
 
 
 class Catalog:

@@ -54,11 +54,15 @@ def split(texts: Iterable[str]) -> tuple[list[str], list[Defect]]:
 
 def targets(chosen: Sequence[Defect], catalog: Catalog) -> list[Target]:
     """The designs that defects name, each once, with all that is asked of it."""
-    wanted: dict[str, dict[str, None]] = {}
+    wanted: dict[str, dict[str, int]] = {}
     for defect in chosen:
         for role in ROLES:
-            wanted.setdefault(defect.design(role), {})[defect.property] = None
-    return [Target(catalog.design_named(name), tuple(only)) for name, only in wanted.items()]
+            steps = len(defect.story) if role == "buggy" else 0
+            wanted.setdefault(defect.design(role), {})[defect.property] = steps
+    return [
+        Target(catalog.design_named(name), tuple(only), steps=max(only.values()))
+        for name, only in wanted.items()
+    ]
 
 
 def settled(

@@ -16,9 +16,18 @@ PATIENT = 240.0  # seconds: others may use the machine, too
 
 
 @cache
-def results(design: str, only: tuple[str, ...] = ()) -> dict[str, Result]:
-    """The results by property: of all, or only of some."""
-    options = Options(only=only, timeout=PATIENT)
+def results(design: str) -> dict[str, Result]:
+    """The results by property."""
+    return _checked(design, Options(timeout=PATIENT))
+
+
+@cache
+def refuted(design: str, only: tuple[str, ...], steps: int) -> dict[str, Result]:
+    """The results of properties that are expected to be violated in so many steps, at most."""
+    return _checked(design, Options(only=only, depth=steps, lemmas="given", timeout=PATIENT))
+
+
+def _checked(design: str, options: Options) -> dict[str, Result]:
     return {r.property: r for r in check(Catalog().design_named(design), options)}
 
 

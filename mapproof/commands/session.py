@@ -76,11 +76,12 @@ class Session:
         """The results for one design; nothing is printed.  Raises DesignError and KeyboardInterrupt."""
         from mapproof.proofs.check import Options, check
 
+        # A defect is searched for: no proof is expected, so that none is looked for.
         options = Options(
-            depth=self.effort["depth"],
+            depth=max(self.effort["depth"], target.steps),
             scope=sizes,
             timeout=self.effort["timeout"],
-            lemmas=self.effort["lemmas"] or "",
+            lemmas=self.effort["lemmas"] or ("given" if target.steps else ""),
             only=target.only,
             certify=self.certificates is not None,
             solvers=self.solvers,
