@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from ..running import interruptible
 from .options import GRAPH, JSON
-
-if TYPE_CHECKING:
-    pass
 
 
 @click.command()

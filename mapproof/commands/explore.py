@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -15,9 +15,6 @@ from ..progress import Progress
 from ..running import interruptible
 from .options import JSON, SCOPE
 from .session import scopes_of
-
-if TYPE_CHECKING:
-    pass
 
 
 @click.command()

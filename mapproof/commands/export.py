@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
@@ -12,9 +11,6 @@ from ..loading import told_plainly
 from ..running import interruptible
 from .options import SCOPE
 from .session import scopes_of
-
-if TYPE_CHECKING:
-    pass
 
 
 @click.command()

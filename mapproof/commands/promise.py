@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import click
 
 from mapproof.model.language import DesignError
@@ -14,9 +12,6 @@ from ..progress import Progress
 from ..running import interruptible
 from .options import JSON, timeout_option
 from .session import start_solvers
-
-if TYPE_CHECKING:
-    pass
 
 
 @click.command()

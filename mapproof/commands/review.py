@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -13,9 +13,6 @@ from ..catalog import Catalog
 from ..loading import told_plainly
 from .options import EFFORT, GRAPH, JSON
 from .session import Session, draw, exit_code, scopes_of, start_solvers
-
-if TYPE_CHECKING:
-    pass
 
 
 @click.command()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
@@ -14,9 +13,6 @@ from ..progress import Progress
 from ..running import interruptible
 from .options import JSON, timeout_option
 from .session import start_solvers
-
-if TYPE_CHECKING:
-    pass
 
 
 @click.command()
