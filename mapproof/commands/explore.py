@@ -10,11 +10,9 @@ import click
 from mapproof.model.language import Design
 
 from ..catalog import Catalog
-from ..loading import told_plainly
 from ..progress import Progress
-from ..running import interruptible
 from .options import JSON, SCOPE
-from .session import scopes_of
+from .session import scopes_of, watched
 
 
 @click.command()
@@ -36,18 +34,15 @@ def explore(design: str, sizes: dict[str, int], limit: int, as_json: bool) -> in
     target = Catalog().target(design)
     (chosen,) = scopes_of([target], sizes)
     subject: Design[Any] = target.design
-    progress = Progress()
 
-    def told(states: int, depth: int) -> None:
-        progress(f"{subject.name}: {states} states, depth {depth}")
+    def counted(progress: Progress) -> Explored:
+        def told(states: int, depth: int) -> None:
+            progress(f"{subject.name}: {states} states, depth {depth}")
+
+        return count(subject, subject.scope_at(chosen), limit, told)
 
     started = monotonic()
-    with told_plainly(target.file):
-        scope = subject.scope_at(chosen)
-        try:
-            found: Explored = interruptible(lambda: count(subject, scope, limit, told))
-        finally:
-            progress.clear()
+    found = watched(target.file, counted)
     if as_json:
         from ..jsonout import explored_json
 

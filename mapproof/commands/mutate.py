@@ -5,11 +5,8 @@ from __future__ import annotations
 import click
 
 from ..catalog import Catalog
-from ..loading import told_plainly
-from ..progress import Progress
-from ..running import interruptible
 from .options import JSON, timeout_option
-from .session import start_solvers
+from .session import start_solvers, watched
 
 
 @click.command()
@@ -28,11 +25,6 @@ def mutate(design: str, timeout: float, as_json: bool) -> int:
     from ..mutation_text import mutation_json, mutation_text
 
     target = Catalog().target(design)
-    progress = Progress()
-    with told_plainly(target.file):
-        try:
-            found: Mutation = interruptible(lambda: judge(target.design, timeout, progress))
-        finally:
-            progress.clear()
+    found: Mutation = watched(target.file, lambda tell: judge(target.design, timeout, tell))
     click.echo(mutation_json(found) if as_json else mutation_text(found))
     return 0 if found.enough else 1

@@ -7,11 +7,9 @@ import click
 from mapproof.model.language import DesignError
 
 from ..catalog import Catalog, Target
-from ..loading import suggestion, told_plainly
-from ..progress import Progress
-from ..running import interruptible
+from ..loading import suggestion
 from .options import JSON, timeout_option
-from .session import start_solvers
+from .session import start_solvers, watched
 
 
 @click.command()
@@ -36,14 +34,9 @@ def promise(name: str, design: str | None, timeout: float, as_json: bool) -> int
 
     catalog = Catalog()
     target, operation = _operation(catalog, name, design)
-    progress = Progress()
-    with told_plainly(target.file):
-        try:
-            found: Promise = interruptible(
-                lambda: promised(target.design, operation, timeout, progress)
-            )
-        finally:
-            progress.clear()
+    found: Promise = watched(
+        target.file, lambda tell: promised(target.design, operation, timeout, tell)
+    )
     click.echo(promise_json(found) if as_json else promise_text(found))
     return 3 if found.unsettled else 0
 

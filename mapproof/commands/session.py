@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from mapproof.model.language import DesignError
 
 from ..catalog import Target
-from ..loading import suggestion, told_plainly
+from ..loading import UserFile, suggestion, told_plainly
 from ..progress import Progress
 from ..running import interruptible
 
@@ -25,8 +25,21 @@ if TYPE_CHECKING:
     from ..lemma_text import Page
 
 
+T = TypeVar("T")
+
+
 def complain(message: object) -> None:
     click.echo(f"mapproof: {message}", err=True)
+
+
+def watched(file: UserFile | None, work: Callable[[Progress], T]) -> T:
+    """What comes of work about a design of that file, while its progress is shown; Ctrl-C ends it."""
+    progress = Progress()
+    with told_plainly(file):
+        try:
+            return interruptible(lambda: work(progress))
+        finally:
+            progress.clear()
 
 
 def start_solvers() -> None:
