@@ -8,7 +8,7 @@ from typing import Any
 
 from mapproof.model.language.concrete import Event, Machine, State
 from mapproof.model.language.design import Design
-from mapproof.model.language.nodes import Component, Node
+from mapproof.model.language.nodes import Component
 from mapproof.model.language.property import Property
 from mapproof.model.language.scope import Scope
 
@@ -118,15 +118,3 @@ def find_witness(
         if bool(machine.evaluate(prop.body(), old, new, env)) is wanted:
             return {p.name: v for p, v in zip(prop.parameters, values, strict=True)}
     return None
-
-
-def false_part(trace: Trace, prop: Property[Any]) -> Node:
-    """The conjunct of the property that is false at the witness."""
-    env = {p.variable: trace.witness[p.name] for p in prop.parameters}
-    old, new = (
-        (trace.states[-2], trace.states[-1]) if prop.kind == "step" else (trace.states[-1], None)
-    )
-    node = prop.body()
-    while node.op == "and":
-        node = next(a for a in node.args if not trace.machine.evaluate(a, old, new, env))
-    return node
